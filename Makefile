@@ -1,0 +1,60 @@
+# The front door. Everything here calls a script or CMake; nothing is decided in this file.
+#
+#   make run      build, start the suite on this machine, walk through a meeting, stay until Ctrl-C
+#   make test     build with sanitizers, then every test; ends with "N passed, N failed"
+#   make up, make down, make status     the same stack in the background
+#   make bench    speed, as ratios against limits measured in the same run
+#   make lint     every check of the source; `make tidy` is its slow part alone
+#   make format   clang-format over the tree
+#   make install  the Debian packages that are missing (run and test do it by themselves)
+
+MAKEFLAGS += --no-print-directory
+JOBS ?= $(shell nproc)
+
+.DEFAULT_GOAL := build
+.PHONY: run up down status build asan test bench lint tidy format install packages clean
+
+run: build
+	@deploy/local/suite run
+
+up: build
+	@deploy/local/suite up
+
+down:
+	@deploy/local/suite down
+
+status:
+	@deploy/local/suite status
+
+build: packages
+	@cmake --preset release --log-level=WARNING
+	@cmake --build build --parallel $(JOBS)
+
+asan:
+	@deploy/local/install test
+	@cmake --preset asan --log-level=WARNING
+	@cmake --build build/asan --parallel $(JOBS)
+
+test: asan
+	@tests/run
+
+bench: build
+	@tests/bench/run
+
+lint: asan
+	@tests/lint/run
+
+tidy: asan
+	@tests/lint/run tidy
+
+format:
+	@tests/lint/format --write
+
+packages:
+	@deploy/local/install run
+
+install:
+	@deploy/local/install test
+
+clean:
+	@rm -rf build

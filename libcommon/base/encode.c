@@ -1,0 +1,196 @@
+#include "base/encode.h"
+
+#include <sodium.h>
+
+void encode_init(void)
+{
+    must(sodium_init() >= 0);
+}
+
+static const unsigned char *bytes_of(struct str s)
+{
+    return (const unsigned char *)(s.ptr ? s.ptr : "");
+}
+
+void sha256(struct str data, unsigned char out[SHA256_BYTES])
+{
+    crypto_hash_sha256(out, bytes_of(data), data.len);
+}
+
+void sha256_hex(struct str data, char out[SHA256_HEX_SIZE])
+{
+    unsigned char hash[SHA256_BYTES];
+    sha256(data, hash);
+    hex_encode(hash, sizeof(hash), out);
+}
+
+void hmac_sha256(struct str key, struct str data, unsigned char out[SHA256_BYTES])
+{
+    crypto_auth_hmacsha256_state state;
+    crypto_auth_hmacsha256_init(&state, bytes_of(key), key.len);
+    crypto_auth_hmacsha256_update(&state, bytes_of(data), data.len);
+    crypto_auth_hmacsha256_final(&state, out);
+    sodium_memzero(&state, sizeof(state));
+}
+
+void hmac_sha256_fields(struct str key, const struct str *fields, size_t count,
+                        unsigned char out[SHA256_BYTES])
+{
+    crypto_auth_hmacsha256_state state;
+    crypto_auth_hmacsha256_init(&state, bytes_of(key), key.len);
+    for (size_t i = 0; i < count; i++) {
+        unsigned char length[8];
+        for (size_t byte = 0; byte < sizeof(length); byte++)
+            length[byte] = (unsigned char)((uint64_t)fields[i].len >> (56 - 8 * byte));
+        crypto_auth_hmacsha256_update(&state, length, sizeof(length));
+        crypto_auth_hmacsha256_update(&state, bytes_of(fields[i]), fields[i].len);
+    }
+    crypto_auth_hmacsha256_final(&state, out);
+    sodium_memzero(&state, sizeof(state));
+}
+
+bool equal_constant_time(struct str a, struct str b)
+{
+    return a.len == b.len && sodium_memcmp(bytes_of(a), bytes_of(b), a.len) == 0;
+}
+
+void random_bytes(void *out, size_t len)
+{
+    randombytes_buf(out, len);
+}
+
+uint32_t random_below(uint32_t bound)
+{
+    must(bound >= 1);
+    return randombytes_uniform(bound);
+}
+
+void hex_encode(const void *data, size_t len, char *out)
+{
+    must(len < SIZE_MAX / 2);
+    sodium_bin2hex(out, 2 * len + 1, data, len);
+}
+
+bool hex_decode(struct str hex, void *out, size_t out_len)
+{
+    size_t got = 0;
+    if (hex.len % 2 != 0 || hex.len / 2 != out_len)
+        return false;
+    return out_len == 0 || (sodium_hex2bin(out, out_len, hex.ptr, hex.len, NULL, &got, NULL) == 0 &&
+                            got == out_len);
+}
+
+static struct str encode_with(struct arena *a, struct str data, int variant)
+{
+    must(data.len < SIZE_MAX / 2);
+    size_t size = sodium_base64_encoded_len(data.len, variant);
+    char *text = arena_alloc(a, size);
+    sodium_bin2base64(text, size, bytes_of(data), data.len, variant);
+    return str_n(text, size - 1);
+}
+
+/* libsodium refuses wrong padding, spare bits and (no ignore list) other characters, but 1.0.18
+ * takes some bytes above 0x7F for letters where char is signed. */
+static bool is_ascii(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if ((unsigned char)s.ptr[i] > 0x7F)
+            return false;
+    }
+    return true;
+}
+
+static bool decode_with(struct arena *a, struct str text, struct str *ret_data, int variant)
+{
+    size_t room = text.len / 4 * 3 + 3;
+    size_t len = 0;
+    if (text.len == 0) {
+        *ret_data = arena_dup(a, STR(""));
+        return true;
+    }
+    if (!is_ascii(text))
+        return false;
+    unsigned char *data = arena_alloc(a, room + 1);
+    if (sodium_base642bin(data, room, text.ptr, text.len, NULL, &len, NULL, variant) != 0)
+        return false;
+    *ret_data = str_n(data, len);
+    return true;
+}
+
+struct str base64_encode(struct arena *a, struct str data)
+{
+    return encode_with(a, data, sodium_base64_VARIANT_ORIGINAL);
+}
+
+bool base64_decode(struct arena *a, struct str text, struct str *ret_data)
+{
+    return decode_with(a, text, ret_data, sodium_base64_VARIANT_ORIGINAL);
+}
+
+struct str base64url_encode(struct arena *a, struct str data)
+{
+    return encode_with(a, data, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+bool base64url_decode(struct arena *a, struct str text, struct str *ret_data)
+{
+    return decode_with(a, text, ret_data, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+void uuid_v4(char out[UUID_TEXT_SIZE])
+{
+    static const size_t parts[5] = {4, 2, 2, 2, 6};
+    unsigned char bytes[16];
+    size_t at = 0;
+    randombytes_buf(bytes, sizeof(bytes));
+    bytes[6] = (unsigned char)((bytes[6] & 0x0F) | 0x40); /* version 4 */
+    bytes[8] = (unsigned char)((bytes[8] & 0x3F) | 0x80); /* RFC 9562 variant */
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (i > 0)
+            *out++ = '-';
+        hex_encode(bytes + at, parts[i], out);
+        at += parts[i];
+        out += 2 * parts[i];
+    }
+}
+
+bool uuid_is_valid(struct str s)
+{
+    if (s.len != UUID_TEXT_SIZE - 1)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+        if (hyphen ? s.ptr[i] != '-' : !isxdigit((unsigned char)s.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+#define NONCE_BYTES crypto_secretbox_xchacha20poly1305_NONCEBYTES
+#define MAC_BYTES   crypto_secretbox_xchacha20poly1305_MACBYTES
+
+struct str seal(struct arena *a, const unsigned char key[SHA256_BYTES], struct str plain)
+{
+    size_t len = NONCE_BYTES + MAC_BYTES + plain.len;
+    must(len > plain.len);
+    unsigned char *box = arena_alloc(a, len);
+    randombytes_buf(box, NONCE_BYTES);
+    crypto_secretbox_xchacha20poly1305_easy(box + NONCE_BYTES, bytes_of(plain), plain.len, box,
+                                            key);
+    return str_n(box, len);
+}
+
+bool seal_open(struct arena *a, const unsigned char key[SHA256_BYTES], struct str box,
+               struct str *ret_plain)
+{
+    if (box.len < NONCE_BYTES + MAC_BYTES)
+        return false;
+    size_t len = box.len - NONCE_BYTES - MAC_BYTES;
+    const unsigned char *nonce = bytes_of(box);
+    unsigned char *plain = arena_alloc(a, len + 1);
+    if (crypto_secretbox_xchacha20poly1305_open_easy(plain, nonce + NONCE_BYTES,
+                                                     box.len - NONCE_BYTES, nonce, key) != 0)
+        return false;
+    *ret_plain = str_n(plain, len);
+    return true;
+}

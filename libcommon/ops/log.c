@@ -1,0 +1,233 @@
+#include "ops/log.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/json.h"
+#include "base/kennitala.h"
+#include "base/limits.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+/* How long a line waits for a full pipe whose other end is set to non-blocking. */
+#define LOG_STALL_MAX_MS 100
+
+static const char line_end[] = "}\n";
+static const char truncated_end[] = ",\"truncated\":true}\n";
+
+static const char *const severity_names[] = {
+    [LOG_DEBUG] = "DEBUG",     [LOG_INFO] = "INFO",   [LOG_NOTICE] = "NOTICE",
+    [LOG_WARNING] = "WARNING", [LOG_ERROR] = "ERROR", [LOG_CRITICAL] = "CRITICAL",
+};
+
+static struct {
+    char service[64];
+    enum log_severity least;
+    int fd;
+    unsigned char key[SHA256_BYTES];
+    pthread_once_t key_once;
+    bool has_key;
+    /* Held over one write: the kernel lets a line of more than PIPE_BUF, or the rest of a short
+     * write, mix with lines of other threads. */
+    pthread_mutex_t write_lock;
+    bool cut_line; /* the last line was written in part: the next starts on a new one */
+    atomic_uint_fast64_t lost;
+} logger = {
+    .least = LOG_INFO,
+    .fd = STDOUT_FILENO,
+    .key_once = PTHREAD_ONCE_INIT,
+    .write_lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+void log_init(const char *service, enum log_severity least, struct str pseudonym_key, int fd)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    str_copy(str_from(service), logger.service, sizeof(logger.service));
+    must_set_service(logger.service);
+    logger.least = least;
+    logger.fd = fd;
+    logger.cut_line = false;
+    /* Never an unkeyed hash: uids are few enough to try them all. */
+    if (pseudonym_key.len > 0)
+        sha256(pseudonym_key, logger.key);
+    else
+        random_bytes(logger.key, sizeof(logger.key));
+    logger.has_key = true;
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* For lines written without log_init(). */
+static void make_key(void)
+{
+    if (!logger.has_key)
+        random_bytes(logger.key, sizeof(logger.key));
+}
+
+void log_pseudonym(struct str value, char out[17])
+{
+    unsigned char hash[SHA256_BYTES];
+    pthread_once(&logger.key_once, make_key);
+    hmac_sha256(str_n(logger.key, sizeof(logger.key)), value, hash);
+    hex_encode(hash, 8, out);
+}
+
+static bool add_kennitala(struct buf *b, struct str text)
+{
+    char digits[KENNITALA_SIZE];
+    char mask[KENNITALA_MASK_SIZE];
+    if (!kennitala_normalise(text, digits))
+        return buf_add(b, STR("\"invalid\""));
+    kennitala_mask(digits, mask);
+    return buf_printf(b, "\"%s\"", mask);
+}
+
+static bool add_pseudonym(struct buf *b, struct str value)
+{
+    char hex[17];
+    if (value.len == 0)
+        return buf_add(b, STR("null"));
+    log_pseudonym(value, hex);
+    return buf_printf(b, "\"%s\"", hex);
+}
+
+static bool add_millis(struct buf *b, int64_t us)
+{
+    uint64_t size = us < 0 ? 0U - (uint64_t)us : (uint64_t)us;
+    return buf_printf(b, "%s%llu.%03u", us < 0 ? "-" : "", (unsigned long long)(size / 1000),
+                      (unsigned)(size % 1000));
+}
+
+static bool add_json(struct buf *b, struct str text)
+{
+    bool one_line = str_find_char(text, '\n') == text.len && str_find_char(text, '\r') == text.len;
+    return buf_add(b, one_line && json_check(text, NULL) ? text : STR("null"));
+}
+
+static bool add_value(struct buf *b, const struct log_field *field)
+{
+    switch (field->type) {
+    case LOG_FIELD_TEXT:
+        return buf_add_json_string(b, field->text);
+    case LOG_FIELD_I64:
+        return buf_printf(b, "%lld", (long long)field->number);
+    case LOG_FIELD_BOOL:
+        return buf_add(b, field->number ? STR("true") : STR("false"));
+    case LOG_FIELD_MILLIS:
+        return add_millis(b, field->number);
+    case LOG_FIELD_KENNITALA:
+        return add_kennitala(b, field->text);
+    case LOG_FIELD_PSEUDONYM:
+        return add_pseudonym(b, field->text);
+    case LOG_FIELD_JSON:
+        return add_json(b, field->text);
+    case LOG_FIELD_END:
+    default:
+        return buf_add(b, STR("null"));
+    }
+}
+
+/* The whole field or nothing. */
+static bool add_field(struct buf *b, const struct log_field *field)
+{
+    size_t before = b->len;
+    if (buf_add_char(b, ',') && buf_add_json_string(b, str_from(field->name)) &&
+        buf_add_char(b, ':') && add_value(b, field))
+        return true;
+    b->len = before;
+    b->overflow = false;
+    return false;
+}
+
+static void build_line(struct buf *b, enum log_severity severity, const char *message,
+                       const struct log_field *fields)
+{
+    char now[CLOCK_ISO_SIZE];
+    bool whole = true;
+    /* Room for either end is kept back; memory has it. */
+    b->max_bytes -= sizeof(truncated_end);
+    clock_iso_utc(clock_unix_ms(), now);
+    buf_printf(b, "{\"ts\":\"%s\",\"time\":\"%s\",\"severity\":\"%s\",\"service\":", now, now,
+               severity_names[severity]);
+    buf_add_json_string(b, str_from(logger.service));
+    buf_add(b, STR(",\"message\":"));
+    buf_add_json_string(b, str_take(str_from(message), LOG_LINE_MAX_BYTES / 8));
+    for (; whole && fields && fields->type != LOG_FIELD_END; fields++)
+        whole = add_field(b, fields);
+    b->max_bytes += sizeof(truncated_end);
+    buf_add_text(b, whole ? line_end : truncated_end);
+}
+
+/* Bytes the kernel took. */
+static size_t write_bytes(const char *p, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t written = write(logger.fd, p + done, len - done);
+        if (written > 0) {
+            done += (size_t)written;
+        } else if (written < 0 && errno == EAGAIN) {
+            struct pollfd ready = {.fd = logger.fd, .events = POLLOUT};
+            if (poll(&ready, 1, LOG_STALL_MAX_MS) <= 0)
+                break;
+        } else if (written == 0 || errno != EINTR) {
+            break;
+        }
+    }
+    return done;
+}
+
+static bool write_line(const struct buf *line)
+{
+    int saved_errno = errno;
+    pthread_mutex_lock(&logger.write_lock);
+    bool start_clean = !logger.cut_line || write_bytes("\n", 1) == 1;
+    size_t done = start_clean ? write_bytes(line->ptr, line->len) : 0;
+    if (start_clean)
+        logger.cut_line = done > 0 && done < line->len;
+    pthread_mutex_unlock(&logger.write_lock);
+    if (done < line->len)
+        atomic_fetch_add_explicit(&logger.lost, 1, memory_order_relaxed);
+    errno = saved_errno;
+    return done == line->len;
+}
+
+void log_write(enum log_severity severity, const char *message, const struct log_field *fields)
+{
+    char memory[LOG_LINE_MAX_BYTES];
+    struct buf line;
+    must((unsigned)severity < ARRAY_LEN(severity_names));
+    if (severity < logger.least)
+        return;
+    buf_init_fixed(&line, memory, sizeof(memory));
+    build_line(&line, severity, message, fields);
+    write_line(&line);
+}
+
+bool log_self_check(void)
+{
+    char memory[LOG_LINE_MAX_BYTES];
+    struct buf line;
+    buf_init_fixed(&line, memory, sizeof(memory));
+    build_line(&line, LOG_NOTICE, "log self-check", NULL);
+    return write_line(&line);
+}
+
+bool log_severity_parse(struct str name, enum log_severity *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(severity_names); i++) {
+        if (str_eq_ci(name, str_from(severity_names[i]))) {
+            *ret = (enum log_severity)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t log_lines_lost(void)
+{
+    return atomic_load_explicit(&logger.lost, memory_order_relaxed);
+}

@@ -1,0 +1,156 @@
+/*
+ * idempotency.c - same key and same request, same answer
+ *
+ * The database keeps (hash of caller and key, fingerprint of the request, sealed reply). The reply
+ * is sealed under a key derived from the client's own idempotency key, so the table alone shows
+ * neither who asked nor what was answered. Source: DESIGN §4; V-E11, V-O12.
+ */
+#include "service/idempotency.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "service/state.h"
+
+#define STORED_REPLY_MAX_BYTES 65536
+
+static struct str caller_of(const struct request *req)
+{
+    switch (req->identity.kind) {
+    case IDENTITY_USER:
+        return req->identity.uid;
+    case IDENTITY_SERVICE:
+        return req->identity.key_id;
+    case IDENTITY_VOTING_TOKEN:
+        return req->identity.voting_token;
+    case IDENTITY_NONE:
+        break;
+    }
+    return STR("");
+}
+
+void idempotency_hashes(const struct request *req, struct idempotency_hashes *ret)
+{
+    struct str secret = str_from(req->state->idempotency.key);
+    const struct http_request *http = req->http;
+    const struct str key[] = {STR("key"), req->org_id, caller_of(req), req->idempotency_key};
+    const struct str seal[] = {STR("seal"), caller_of(req), req->idempotency_key};
+    const struct str print[] = {STR("fingerprint"), req->idempotency_key,
+                                caller_of(req),     str_from(http_method_name(http->method)),
+                                http->path,         http->query,
+                                http->body};
+
+    hmac_sha256_fields(secret, key, ARRAY_LEN(key), ret->key);
+    hmac_sha256_fields(secret, seal, ARRAY_LEN(seal), ret->seal_key);
+    hmac_sha256_fields(secret, print, ARRAY_LEN(print), ret->fingerprint);
+}
+
+bool idempotency_replay(const struct request *req, struct response *res,
+                        const struct idempotency_hashes *hashes, struct str box)
+{
+    struct str plain, status_text;
+    int64_t status;
+
+    if (!seal_open(req->arena, hashes->seal_key, box, &plain) ||
+        !str_split(&plain, '\n', &status_text) || !str_parse_i64(status_text, 200, 499, &status))
+        return false;
+    respond_text(res, (int)status, "application/json; charset=utf-8", plain);
+    respond_header(res, "Idempotent-Replayed", "true");
+    return true;
+}
+
+/* A reply is stored as "<status>\n<body>". */
+struct str idempotency_seal(const struct request *req, const struct idempotency_hashes *hashes,
+                            int status, struct str body)
+{
+    return seal(req->arena, hashes->seal_key,
+                arena_printf(req->arena, "%d\n%.*s", status, STR_ARG(body)));
+}
+
+void idempotency_refuse_mismatch(struct response *res)
+{
+    respond_error(res, ERR_UNPROCESSABLE, "This idempotency key was used for another request.");
+}
+
+static bool applies(const struct request *req)
+{
+    return req->route->idempotency == IDEMPOTENCY_STORED && !str_is_empty(req->idempotency_key);
+}
+
+enum idempotency_outcome idempotency_begin(const struct request *req, struct response *res)
+{
+    struct idempotency_hashes h;
+    struct pg_result result = {0};
+    struct error e = {0};
+
+    if (!applies(req))
+        return IDEMPOTENCY_GO;
+    idempotency_hashes(req, &h);
+
+    struct str lease_ms =
+        arena_printf(req->arena, "%lld", (long long)req->state->server.request_budget_ms + 1000);
+    const struct pg_param params[] = {PG_TEXT(req->org_id), PG_BYTES(str_n(h.key, sizeof h.key)),
+                                      PG_BYTES(str_n(h.fingerprint, sizeof h.fingerprint)),
+                                      PG_TEXT(lease_ms)};
+
+    if (!pg_call(req->state->pool, req->state->claim_statement, params, ARRAY_LEN(params),
+                 req->arena, req->deadline_ms, &result, &e)) {
+        respond_failure(res, &e);
+        return IDEMPOTENCY_ANSWERED;
+    }
+
+    struct str code = pg_get(&result, 0, 0);
+
+    if (str_eq_text(code, "fresh"))
+        return IDEMPOTENCY_GO;
+    if (str_eq_text(code, "mismatch"))
+        idempotency_refuse_mismatch(res);
+    else if (str_eq_text(code, "running"))
+        respond_error(res, ERR_CONFLICT, "The same request is still being worked on.");
+    else if (!idempotency_replay(req, res, &h, pg_get_bytes(&result, 0, 1, req->arena)))
+        respond_error(res, ERR_INTERNAL, "An unexpected error occurred.");
+    return IDEMPOTENCY_ANSWERED;
+}
+
+/* What a client may rely on for ever: successes and refusals that will not change. The rest frees
+ * the key for another try. */
+static bool is_final(const struct response *res)
+{
+    int status = res->http->status;
+
+    return status < 500 && status != 401 && status != 429 &&
+           res->http->body.len <= STORED_REPLY_MAX_BYTES;
+}
+
+void idempotency_end(const struct request *req, struct response *res)
+{
+    struct idempotency_hashes h;
+    struct pg_result result = {0};
+    struct error e = {0};
+    /* The reply is decided; what is left of the budget may be nothing, so this has a second of its
+     * own. */
+    int64_t deadline_ms = clock_mono_ms() + 1000;
+    bool stored;
+
+    if (!applies(req))
+        return;
+    idempotency_hashes(req, &h);
+    if (is_final(res)) {
+        struct str box = idempotency_seal(req, &h, res->http->status, buf_str(&res->http->body));
+        struct str ttl = arena_printf(req->arena, "%lld", (long long)req->state->idempotency.ttl_s);
+        const struct pg_param params[] = {
+            PG_TEXT(req->org_id), PG_BYTES(str_n(h.key, sizeof h.key)),
+            PG_BYTES(str_n(h.fingerprint, sizeof h.fingerprint)), PG_BYTES(box), PG_TEXT(ttl)};
+
+        stored = pg_call(req->state->pool, req->state->store_statement, params, ARRAY_LEN(params),
+                         req->arena, deadline_ms, &result, &e);
+    } else {
+        const struct pg_param params[] = {PG_TEXT(req->org_id),
+                                          PG_BYTES(str_n(h.key, sizeof h.key))};
+
+        stored = pg_call(req->state->pool, req->state->release_statement, params, ARRAY_LEN(params),
+                         req->arena, deadline_ms, &result, &e);
+    }
+    if (!stored)
+        log_warning("idempotency record not written",
+                    LOG_TEXT("correlation_id", req->correlation_id),
+                    LOG_TEXT("reason", str_from(e.detail)));
+}

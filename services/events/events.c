@@ -1,0 +1,101 @@
+/*
+ * events.c - the door to the ballot box
+ *
+ * Knows the members, shows them the current election, gives each one voting token, and never learns
+ * what was voted. Contract: voting.md §3.
+ */
+#include "events.h"
+
+#include "elections_client.h"
+#include "service/settings.h"
+
+/* clang-format off: one line a key, one line a route */
+#define SETTING(kind, ...) CONFIG_##kind(struct events_settings, __VA_ARGS__)
+static const struct config_key settings[] = {
+    SETTING(INT, reads_per_minute, "READ_LIMIT_PER_MINUTE", "100", 1, 100000, "requests",
+            "Reads per member and minute."),
+    SETTING(INT, tokens_per_minute, "TOKEN_LIMIT_PER_MINUTE", "10", 1, 100000, "requests",
+            "Failed token requests per member and minute."),
+    SETTING(STR, elections_url, "ELECTIONS_SERVICE_URL",
+            "https://elections-service-521240388393.europe-west2.run.app",
+            "Base URL of elections, without a trailing slash."),
+    SETTING(STR, s2s_key_id, "S2S_KEY_ID", "events-1",
+            "Name of the key calls to elections are signed with."),
+    {.name = "S2S_KEY",
+     .type = CONFIG_SECRET_TEXT,
+     .offset = offsetof(struct events_settings, s2s_key),
+     .fallback = NULL,
+     .min = 32,
+     .max = 1024,
+     .unit = "",
+     .aliases = "elections-s2s-api-key,S2S_API_KEY",
+     .doc = "That key's secret."},
+    SETTING(SECRET, voter_key, "VOTER_KEY", NULL, 32,
+            "Key of the slots; the same in elections, never in the database."),
+    SETTING(INT, elections_timeout_ms, "ELECTIONS_TIMEOUT_MS", "1500", 50, 60000, "ms",
+            "One attempt of a call to elections."),
+    CONFIG_END};
+
+static const size_t reads_setting = offsetof(struct events_settings, reads_per_minute);
+static const size_t tokens_setting = offsetof(struct events_settings, tokens_per_minute);
+
+static const struct limit read_limit = {
+    .name = "read", .setting_offset = &reads_setting, .window_s = 60};
+static const struct limit token_limit = {
+    .name = "token", .setting_offset = &tokens_setting, .window_s = 60, .counts = LIMIT_FAILURES};
+
+static const struct route routes[] = {
+    {HTTP_GET, "/api/election", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK, get_election, "the election that is on now"},
+    {HTTP_POST, "/api/request-token", AUTH_USER, BODY_JSON, &token_limit, IDEMPOTENCY_STORED,
+     ROUTE_APP_CHECK | ROUTE_NO_STORE, request_token, "gives the member one voting token"},
+    {HTTP_GET, "/api/my-status", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK | ROUTE_NO_STORE, my_status, "whether the member has a token, and has voted"},
+    {HTTP_GET, "/api/my-token", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK | ROUTE_NO_STORE, my_token, "says that a token is shown once only"},
+    {HTTP_GET, "/api/results", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK | ROUTE_NO_STORE, get_results, "the result, once voting has ended"},
+};
+/* clang-format on */
+
+static const struct pg_statement *const statements[] = {
+    &sql_current_election, &sql_claim_issue,  &sql_confirm_issue,
+    &sql_release_issue,    &sql_issue_status, NULL,
+};
+
+static bool start(struct service_state *state, void **own, struct error *e)
+{
+    static struct events events;
+
+    (void)e;
+    events.settings = service_settings(state);
+    events.elections = elections_client_new(service_identity_settings(state)->allow_http_upstreams);
+    service_watch_client(state, events.elections);
+    *own = &events;
+    return true;
+}
+
+static void stop(struct service_state *state, void *own)
+{
+    struct events *events = own;
+
+    (void)state;
+    http_client_free(events->elections);
+}
+
+const struct service the_service = {
+    .name = "events",
+    .wire_name = "events-service",
+    .summary = "shows members the election and gives each one voting token",
+    .config = settings,
+    .settings_size = sizeof(struct events_settings),
+    .routes = routes,
+    .route_count = ARRAY_LEN(routes),
+    .errors = &error_shape_voting,
+    .cors = &cors_voting,
+    .uses = USES_IDENTITY | USES_DATABASE | USES_IDEMPOTENCY,
+    .statements = statements,
+    .start = start,
+    .stop = stop,
+    .default_port = 8080,
+};

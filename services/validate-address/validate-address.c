@@ -1,0 +1,42 @@
+/*
+ * validate-address.c - is this address in the registry, and where is it
+ *
+ * Called by the address editor of the member portal before it stores an address. Contract:
+ * members.md §3.7.
+ */
+#include "validate_address.h"
+
+/* clang-format off: one line a key, one line a route */
+static const struct config_key settings[] = {REGISTRY_SETTINGS(struct validate_settings),
+                                             CONFIG_END};
+
+#define ROUTE_CALL(path, doc)                                                                      \
+    {                                                                                              \
+        HTTP_POST, path, AUTH_OPTIONAL, BODY_CALLABLE, &registry_limit, IDEMPOTENCY_NONE,          \
+            ROUTE_APP_CHECK, call_validate, doc                                                    \
+    }
+
+static const struct route routes[] = {
+    ROUTE_CALL("/", "callable: checks one address"),
+    ROUTE_CALL("/validate_address", "the same"),
+    ROUTE_CALL("/validate-address", "the same"),
+};
+/* clang-format on */
+
+const struct service the_service = {
+    .name = "validate-address",
+    .wire_name = "validate-address",
+    .summary = "checks an address against the official registry",
+    .config = settings,
+    .settings_size = sizeof(struct validate_settings),
+    .routes = routes,
+    .route_count = ARRAY_LEN(routes),
+    .errors = &error_shape_callable,
+    .cors = &cors_callable,
+    .uses = USES_IDENTITY,
+    .start = registry_hook_start,
+    .stop = registry_hook_stop,
+    .health = registry_hook_health,
+    .default_port = 8080,
+    .body_max_bytes = 16384,
+};

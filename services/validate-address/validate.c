@@ -1,0 +1,153 @@
+/* validate.c - the answer: level, the door, or what it might have been */
+#include "validate_address.h"
+
+#include "registry/address.h"
+#include "registry/search.h"
+
+#define BODY_MAX_BYTES 32768
+
+/* The claim as one text, for messages and for the search of suggestions. */
+static struct str claim_text(struct arena *a, const struct posted *p)
+{
+    const struct claim *c = &p->claim;
+    struct str number = str_from(""), postcode = str_from("");
+
+    if (c->number >= 0 && c->number_to >= 0)
+        number = arena_printf(a, " %d-%d", c->number, c->number_to);
+    else if (c->number >= 0)
+        number = arena_printf(a, " %d%.*s", c->number, STR_ARG(c->letter));
+    if (p->postcode >= 0)
+        postcode = arena_printf(a, ", %d", p->postcode);
+    return arena_printf(a, "%.*s%.*s%.*s", STR_ARG(c->street), STR_ARG(number), STR_ARG(postcode));
+}
+
+static struct str error_of(struct arena *a, const struct posted *p, const struct verdict *v)
+{
+    switch (v->validity) {
+    case VALIDITY_EXACT:
+        return str_from("");
+    case VALIDITY_AMBIGUOUS:
+        return arena_printf(a, "Several addresses match: %.*s", STR_ARG(claim_text(a, p)));
+    case VALIDITY_NUMBER_UNKNOWN:
+    case VALIDITY_STREET_UNKNOWN:
+        if (p->claim.number < 0)
+            return str_from("House number is required");
+        break;
+    case VALIDITY_LETTER_MISSING:
+    case VALIDITY_LETTER_UNKNOWN:
+    case VALIDITY_POSTCODE_CONFLICT:
+        break;
+    }
+    return arena_printf(a, "Address not found in national registry: %.*s",
+                        STR_ARG(claim_text(a, p)));
+}
+
+static bool write_address(struct buf *out, struct registry_reader *r, struct arena *a,
+                          uint32_t door, struct error *e)
+{
+    struct address address;
+
+    if (!address_read(r, a, door, &address, e))
+        return false;
+    address_write(out, a, &address, ADDRESS_VALIDATED, -1);
+    return true;
+}
+
+static bool write_alternatives(struct buf *out, struct registry_reader *r, struct arena *a,
+                               const uint32_t *doors, size_t count, struct error *e)
+{
+    buf_add_text(out, ",\"alternatives\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        if (!write_address(out, r, a, doors[i], e))
+            return false;
+    }
+    return buf_add_char(out, ']');
+}
+
+static bool write_suggestions(struct buf *out, struct registry_reader *r, struct arena *a,
+                              const struct posted *p, struct error *e)
+{
+    struct search_result found;
+    struct address address;
+
+    search_suggest(r, a, claim_text(a, p), &found);
+    buf_add_text(out, ",\"suggestions\":[");
+    for (size_t i = 0; i < found.suggestion_count; i++) {
+        if (!address_read(r, a, found.suggestions[i], &address, e))
+            return false;
+        if (i > 0)
+            buf_add_char(out, ',');
+        buf_add_json_string(out, address_display(a, &address));
+    }
+    return buf_add_char(out, ']');
+}
+
+static void write_warnings(struct buf *out, const struct posted *p)
+{
+    buf_add_text(out, ",\"warnings\":[");
+    for (size_t i = 0; i < p->warning_count; i++)
+        buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", p->warnings[i]);
+    buf_add_char(out, ']');
+}
+
+static bool write_verdict(struct buf *out, struct registry_reader *r, struct arena *a,
+                          const struct posted *p, const struct verdict *v, struct error *e)
+{
+    bool valid = v->validity == VALIDITY_EXACT;
+
+    buf_printf(out, "{\"result\":{\"valid\":%s,\"address\":", valid ? "true" : "false");
+    if (!valid)
+        buf_add_text(out, "null");
+    else if (!write_address(out, r, a, v->door, e))
+        return false;
+    buf_add_text(out, ",\"error\":");
+    if (valid)
+        buf_add_text(out, "null");
+    else
+        buf_add_json_string(out, error_of(a, p, v));
+    buf_printf(out, ",\"level\":\"%s\"", validity_text(v->validity));
+    if (!write_alternatives(out, r, a, v->alternatives, v->alternative_count, e))
+        return false;
+    if (v->validity == VALIDITY_STREET_UNKNOWN && !write_suggestions(out, r, a, p, e))
+        return false;
+    write_warnings(out, p);
+    return buf_add_text(out, "}}");
+}
+
+static void write_refusal(struct buf *out, struct arena *a, const char *text, struct str value)
+{
+    buf_add_text(out, "{\"result\":{\"valid\":false,\"address\":null,\"error\":");
+    buf_add_json_string(out, arena_printf(a, "%s%.*s", text, STR_ARG(value)));
+    buf_add_text(out, ",\"level\":null,\"alternatives\":[],\"warnings\":[]}}");
+}
+
+void call_validate(const struct request *req, struct response *res)
+{
+    struct registry_reader *r = registry_borrow(req);
+    struct posted posted;
+    struct verdict verdict;
+    struct error e = {0};
+    struct buf body;
+
+    buf_init(&body, BODY_MAX_BYTES);
+    posted_read(req->body, r->pack, req->arena, &posted);
+    if (posted.error) {
+        registry_count(req, LOOKUP_INVALID);
+        write_refusal(&body, req->arena, posted.error, posted.error_value);
+    } else {
+        validate_claim(r, req->arena, &posted.claim, &verdict);
+        registry_count(req, verdict.validity == VALIDITY_EXACT ? LOOKUP_FOUND : LOOKUP_NOTHING);
+        if (!write_verdict(&body, r, req->arena, &posted, &verdict, &e)) {
+            buf_clear(&body);
+            write_refusal(&body, req->arena,
+                          "Address validation error: ", str_from("the registry cannot be read"));
+            res->log_reason = arena_text(req->arena, str_from(e.detail));
+        }
+    }
+    registry_release(r);
+    must(!body.overflow);
+    respond_text(res, 200, "application/json; charset=utf-8", buf_str(&body));
+    buf_done(&body);
+}

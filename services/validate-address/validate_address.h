@@ -1,0 +1,33 @@
+/*
+ * validate_address.h - what the files of this service share
+ */
+#ifndef VALIDATE_ADDRESS_H
+#define VALIDATE_ADDRESS_H
+
+#include "registry/validate.h"
+#include "service/registry_hooks.h"
+
+struct validate_settings {
+    struct registry_settings registry;
+};
+
+#define CLAIM_WARNINGS_MAX 4
+
+/* What was sent, read field by field. Texts live in the request. */
+struct posted {
+    struct claim claim;
+    struct area areas[2];
+    int postcode;                             /* -1: none that counts */
+    const char *error;                        /* why nothing can be checked; NULL: fine */
+    struct str error_value;                   /* shown behind it; may be empty */
+    const char *warnings[CLAIM_WARNINGS_MAX]; /* codes of what was not used, or does not fit */
+    size_t warning_count;
+};
+
+/* posted.c: any JSON type in any field gives an answer. */
+void posted_read(const cJSON *data, const struct pack *pack, struct arena *a, struct posted *ret);
+
+/* validate.c */
+void call_validate(const struct request *req, struct response *res);
+
+#endif

@@ -1,0 +1,116 @@
+"""The checks of tests/lint and of tests/run can fail: each is shown one fault it must find, and a clean tree."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import evidence
+from evidence import ROOT
+
+CLEAN_C = '#include "base/thing.h"\n\nint thing_size(void)\n{\n    return 3;\n}\n'
+CLEAN_H = "#ifndef THING_H\n#define THING_H\n\nint thing_size(void);\n\n#endif\n"
+
+
+@pytest.fixture(name="tree")
+def fixture_tree(tmp_path):
+    """A small clean checkout with the checks in it."""
+    shutil.copytree(os.path.join(ROOT, "tests", "lint"), tmp_path / "tests" / "lint",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".clang-format", ".clang-tidy"):
+        shutil.copy(os.path.join(ROOT, name), tmp_path / name)
+    write(tmp_path, "libcommon/base/banned.h", "#ifndef BANNED_H\n#define BANNED_H\n#endif\n")
+    write(tmp_path, "libcommon/base/thing.h", CLEAN_H)
+    write(tmp_path, "libcommon/base/thing.c", CLEAN_C)
+    write(tmp_path, "sql/sqitch.plan", "%syntax-version=1.0.0\n%project=small\n\nfirst 2026-01-01T00:00:00Z A <a@example.is> # x\n")
+    write(tmp_path, "sql/sqitch.conf", "[core]\n\tengine = pg\n")
+    for folder in ("deploy", "revert", "verify"):
+        write(tmp_path, f"sql/{folder}/first.sql", "begin;\nselect 1;\ncommit;\n")
+    write(tmp_path, "services/small/small.c", '#include "base/thing.h"\n')
+    write(tmp_path, "services/small/README.md",
+          "# small\n\n| Route |\n|---|\n| `GET /health` |\n\n## Configuration\n\n| Setting |\n|---|\n| `PORT` |\n")
+    write(tmp_path, "build/asan/bin/small",
+          '#!/bin/sh\ncase $1 in\n--print-config) echo "PORT integer" ;;\n*) echo "GET /health public" ;;\nesac\n')
+    os.chmod(tmp_path / "build/asan/bin/small", 0o755)
+    write(tmp_path, "build/asan/compile_commands.json", json.dumps([{
+        "directory": str(tmp_path), "file": str(tmp_path / "libcommon/base/thing.c"),
+        "command": f"cc -Ilibcommon -o thing.o -c {tmp_path}/libcommon/base/thing.c"}]))
+    return tmp_path
+
+
+def write(tree, path, text):
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    (tree / path).write_text(text, encoding="utf-8")
+
+
+def lint(tree, check):
+    return subprocess.run([tree / "tests" / "lint" / check], text=True, cwd="/", env={
+        **{key: value for key, value in os.environ.items() if key != "BUILD_DIR"}, "GIT_CEILING_DIRECTORIES": "/"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+CHECKS = ("layers", "headers", "readme", "wording", "size", "format", "sqitch", "scripts", "cppcheck", "tidy")
+
+# check, file, its faulty text, what the finding must name
+FAULTS = [
+    ("layers", "libcommon/base/thing.c", '#include "net/http.h"\n', "libcommon/base/thing.c:1: base may not include"),
+    ("layers", "libcommon/net/thing.c", '#include "store/pg.h"\n', "net may not include"),
+    ("layers", "libcommon/auth/thing.c", '#include "service/request.h"\n', "auth may not include"),
+    ("layers", "services/small/small.c", "#include <event2/http.h>\n", "services/small/small.c:1: event2/http.h"),
+    ("layers", "services/small/small.c", '#include "../other/other.h"\n', "neither libcommon nor this folder"),
+    ("headers", "libcommon/base/thing.h", "size_t thing_size(void);\n", "libcommon/base/thing.h:1: gcc"),
+    ("readme", "services/small/README.md", "## Configuration\n| `PORT` |\n", "route GET /health is in no table"),
+    ("readme", "services/small/README.md", "| `GET /health` |\n| `GET /old` |\n## Configuration\n| `PORT` |\n",
+     "services/small/README.md:2: this service has no route GET /old"),
+    ("readme", "services/small/README.md", "| `GET /health` |\n## Configuration\n", "setting PORT is not in the table"),
+    ("readme", "services/small/README.md", "| `GET /health` |\n## Configuration\n| `PORT`, `OLD_KEY` |\n",
+     "services/small/README.md:3: OLD_KEY is no setting"),
+    ("wording", "README.md", "fine\nsee /wor" + "k/main/x\n", "README.md:2: path of one machine"),
+    ("wording", "README.md", "from https://regis" + "try.example.org/x\n", "host of a package registry"),
+    ("wording", "libcommon/base/thing.c", "/* TO" + "DO later */\n", "unfinished mark"),
+    ("size", "libcommon/base/thing.c", "\n" * 801, "801 lines, at most 800"),
+    ("format", "libcommon/base/thing.c", "int x( void ){return 1;}\n", "libcommon/base/thing.c:1"),
+    ("sqitch", "sql/sqitch.plan", "%syntax-version=1.0.0\n%project=small\n\nother 2026-01-01T00:00:00Z A <a@example.is> # x\n",
+     "other has no sql/deploy/other.sql"),
+    ("sqitch", "sql/deploy/first.sql", "begin;\nselect 1;\n", "does not end with"),
+    ("scripts", "deploy/go", "#!/bin/sh\nrm -rf $1/*\n", "SC2086"),
+    ("scripts", "deploy/go.py", "if True\n", "deploy/go.py:1"),
+    ("cppcheck", "libcommon/base/thing.c", "int f(void)\n{\n    int a[2] = {0, 1};\n    return a[2];\n}\n", "arrayIndexOutOfBounds"),
+    ("tidy", "libcommon/base/thing.c", "int f(int *p);\nint f(int *p)\n{\n    if (!p)\n        return *p;\n    return 0;\n}\n",
+     "clang-analyzer-core.NullDereference"),
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_lint_clean_tree_passes(tree, check):
+    write(tree, "deploy/fine", "#!/bin/sh\necho fine\n")
+    os.chmod(tree / "deploy/fine", 0o755)
+    run = lint(tree, check)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("check,path,text,finding", FAULTS, ids=lambda value: value if value in CHECKS else "")
+def test_lint_fault_is_found_with_its_place(tree, check, path, text, finding):
+    write(tree, path, text)
+    run = lint(tree, check)
+    assert run.returncode == 1
+    assert finding in run.stdout
+
+
+def test_tidy_file_that_was_clean_and_changed_is_looked_at_again(tree):
+    assert lint(tree, "tidy").returncode == 0
+    write(tree, "libcommon/base/thing.c", next(text for check, _, text, _ in FAULTS if check == "tidy"))
+    assert lint(tree, "tidy").returncode == 1
+
+
+def test_leaked_canaries_value_in_a_log_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUN_DIR", "")
+    evidence.prepare(str(tmp_path / "run"))
+    log = tmp_path / "run" / "logs" / "elections.log"
+    evidence.canary("0101302989", "Þóra Ýr", "short")
+    log.write_text('{"message":"request","n":10101}\n{"message":"short"}\n', encoding="utf-8")
+    assert evidence.leaked_canaries() == []
+    log.write_text('{"name":"\\u00de\\u00f3ra \\u00ddr"}\n{"k":"0101302989"}\n', encoding="utf-8")
+    assert len(evidence.leaked_canaries()) == 2

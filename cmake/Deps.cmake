@@ -18,3 +18,5 @@ check_library_exists(event_extra evhttp_check_transfer_encoding_ "${EVENT_LIBDIR
 if(NOT EVENT_IS_FIXED)
   message(FATAL_ERROR "libevent is older than 2.1.12-stable-8+deb12u1: install it from bookworm-security")
 endif()
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c>=1.4)
+find_program(PROTOC_C NAMES protoc-c REQUIRED)

@@ -63,21 +63,34 @@ class Postgres:
 
     # --- life of the server -----------------------------------------------------------------------------------
 
+    def exists(self):
+        return os.path.exists(os.path.join(self.data, "PG_VERSION"))
+
     def init(self):
         """Create the cluster; does nothing when it exists."""
-        if os.path.exists(os.path.join(self.data, "PG_VERSION")):
+        if self.exists():
             return self
-        os.makedirs(self.dir, exist_ok=True)
-        if self.as_postgres:
-            owner = pwd.getpwnam(SUPERUSER)
-            os.chown(self.dir, owner.pw_uid, owner.pw_gid)
-            os.chmod(self.dir, 0o755)
+        self._make_dir()
         # --no-sync only concerns the creation of the empty cluster; the running server keeps fsync on.
         self._tool(
             "initdb", "-D", self.data, "-U", SUPERUSER, "-A", "trust", "--no-sync", "-E", "UTF8",
             "--locale=C.UTF-8",
         )
         return self
+
+    def init_from(self, template):
+        """Create the cluster as a copy of one that save_as() kept, schema included: tests start many servers."""
+        self._make_dir()
+        subprocess.run(["cp", "-a", template, self.data], check=True)
+        return self
+
+    def save_as(self, template):
+        """Keep a copy of this cluster, which is stopped for that and started again."""
+        self.stop()
+        shutil.rmtree(template + ".new", ignore_errors=True)
+        subprocess.run(["cp", "-a", self.data, template + ".new"], check=True)
+        os.rename(template + ".new", template)
+        self.start()
 
     def start(self, options=""):
         """Start and wait until it answers; `options` are further `-c name=value` settings."""
@@ -183,6 +196,13 @@ class Postgres:
         return [line.split("\x1f") for line in run.stdout.splitlines()]
 
     # --- inside -----------------------------------------------------------------------------------------------
+
+    def _make_dir(self):
+        os.makedirs(self.dir, exist_ok=True)
+        if self.as_postgres:
+            owner = pwd.getpwnam(SUPERUSER)
+            os.chown(self.dir, owner.pw_uid, owner.pw_gid)
+            os.chmod(self.dir, 0o755)
 
     def _port_file(self):
         return os.path.join(self.dir, "port")

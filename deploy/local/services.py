@@ -7,6 +7,7 @@ whose binary is not built is left out.
 PROJECT_ID = "demo-ekklesia"  # demo-… : the Firebase tools treat such a project as one without a cloud
 S2S_KEY_ID = "events-1"
 ADMIN_ROLE = "ekklesia_admin"
+FIRST = "local-cloud"  # makes the key file that the others read when they start
 
 # Secrets made once per stack: file name below secrets/ -> number of random bytes, stored as hex.
 SECRETS = {
@@ -15,6 +16,11 @@ SECRETS = {
     "events-idempotency-key": 32,
     "log-salt": 32,
     "s2s-key": 32,
+    "login-uid-key": 32,
+    "kenni-client-secret": 32,
+    "sync-api-key": 32,
+    "django-api-token": 20,
+    "audit-key": 32,
 }
 
 LISTEN = {
@@ -37,6 +43,61 @@ VOTING = {
     "ALLOW_HTTP_UPSTREAMS": "true",
     "GCP_PROJECT_ID": PROJECT_ID,
     "ENVIRONMENT": "local",
+    "ACCOUNT_CHECK": "off",  # tests of accounts switch it on
+}
+
+# The members' platform: Google is local-cloud, and so is Kenni.
+MEMBERS = {
+    **LISTEN,
+    "LOG_SALT": "{secret[log-salt]}",
+    "FIREBASE_PROJECT_ID": PROJECT_ID,
+    "FIREBASE_JWKS_URL": "{url[local-cloud]}/jwks",
+    "APP_CHECK_JWKS_URL": "{url[local-cloud]}/app-check/jwks",
+    "FIRESTORE_EMULATOR_HOST": "{host[local-cloud]}",
+    "FIREBASE_AUTH_EMULATOR_HOST": "{host[local-cloud]}",
+    "GOOGLE_APPLICATION_CREDENTIALS": "{secrets_dir}/service-account.json",  # made by local-cloud
+    "ALLOW_HTTP_UPSTREAMS": "true",
+    "GCP_PROJECT_ID": PROJECT_ID,
+    "ENVIRONMENT": "local",
+}
+
+KENNI = {
+    "KENNI_IS_ISSUER_URL": "{url[local-cloud]}/kenni",
+    "KENNI_IS_CLIENT_ID": "@local/ekklesia",
+    "KENNI_IS_CLIENT_SECRET": "{secret[kenni-client-secret]}",
+    "KENNI_IS_REDIRECT_URI": "http://localhost:3000",
+}
+
+# Members' services that take no ID tokens.
+EVENTS_ONLY = {key: value for key, value in MEMBERS.items() if key not in ("FIREBASE_JWKS_URL", "APP_CHECK_JWKS_URL")}
+
+MEMBERS_SERVICES = {
+    "handlekenniauth": {
+        **MEMBERS,
+        **KENNI,
+        "LOGIN_UID_KEY": "{secret[login-uid-key]}",
+    },
+    "verifymembership": {**MEMBERS},
+    "healthz": {
+        **EVENTS_ONLY,
+        **KENNI,
+        "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+        "DJANGO_API_BASE_URL": "{url[local-cloud]}/django",  # a stack has no register; that somebody answers is enough
+    },
+    "cleanupauditlogs": {**MEMBERS, "AUDIT_KEY": "{secret[audit-key]}"},
+    "auditmemberchanges": {
+        **EVENTS_ONLY,
+        "AUDIT_KEY": "{secret[audit-key]}",
+        "EVENT_AUTH": "platform",  # tests of the token switch it on
+    },
+    "sync-from-django": {
+        **EVENTS_ONLY,
+        "SYNC_API_KEY": "{secret[sync-api-key]}",
+    },
+    "get-django-token": {
+        **MEMBERS,
+        "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+    },
 }
 
 SERVICES = {
@@ -45,6 +106,7 @@ SERVICES = {
         "LOG_SALT": "{secret[log-salt]}",
         "FIREBASE_PROJECT_ID": PROJECT_ID,
         "KEY_DIR": "{secrets_dir}",
+        "KENNI_CLIENT_SECRET": "{secret[kenni-client-secret]}",
         "REQUEST_BUDGET_MS": "30000",  # thousands of tokens in one call
     },
     "elections": {
@@ -60,3 +122,6 @@ SERVICES = {
         "S2S_KEY": "{secret[s2s-key]}",
     },
 }
+
+# Those that are ready without a register.
+SERVICES.update({name: MEMBERS_SERVICES[name] for name in ("handlekenniauth", "verifymembership", "healthz")})

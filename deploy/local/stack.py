@@ -64,8 +64,14 @@ class Stack:
         if self.postgres.running():
             return False
         say(f"postgresql    127.0.0.1:{port}")
+        template = os.environ.get("PG_TEMPLATE")
+        if template and os.path.isdir(template) and not self.postgres.exists():
+            self.postgres.init_from(template).start()
+            return True
         self.postgres.init().start()
         self.postgres.deploy()
+        if template and not os.path.isdir(template):
+            self.postgres.save_as(template)
         return True
 
     def _ensure_services(self, say):
@@ -79,6 +85,8 @@ class Stack:
                 continue
             self.processes[name] = self.spawn(name)
             started.append(name)
+            if name == services.FIRST:
+                self.processes[name].wait_healthy(self.url(name) + "/health", START_TIMEOUT_S)
         self._save_pids()
         for name in started:
             self.processes[name].wait_healthy(self.url(name) + "/health/ready", START_TIMEOUT_S)
@@ -119,6 +127,7 @@ class Stack:
             "database_port": self.postgres.port,
             "secret": self.secret,
             "url": {other: self.url(other) for other in services.SERVICES},
+            "host": {other: self.url(other).removeprefix("http://") for other in services.SERVICES},
         }
         return {key: value.format(**fields) for key, value in services.SERVICES[name].items()}
 

@@ -75,6 +75,18 @@ static void add_cases(struct writer *w, struct key_list *list, struct str nomina
         add_key(w, list, forms[i], name, FORM_DERIVED);
 }
 
+/* "Klausturhólar C-Gata" is also found as "C-Gata" and as "Gata". */
+static void add_words(struct writer *w, struct key_list *list, struct str nominative, uint32_t name)
+{
+    for (size_t i = 1; i < nominative.len && !list->stored_only; i++) {
+        unsigned char before = (unsigned char)nominative.ptr[i - 1];
+        unsigned char here = (unsigned char)nominative.ptr[i];
+
+        if (before < 0x80 && !isalnum(before) && (here >= 0x80 || isalnum(here)))
+            add_key(w, list, str_skip(nominative, i), name, FORM_WORD);
+    }
+}
+
 /* Rows of one name stand together; most have the dative of the row before. */
 static void add_name_keys(struct writer *w, struct key_list *list)
 {
@@ -97,6 +109,7 @@ static void add_name_keys(struct writer *w, struct key_list *list)
         }
         if (!last)
             add_cases(w, list, nominative, str_from(""), name);
+        add_words(w, list, nominative, name);
     }
 }
 

@@ -354,7 +354,8 @@ static void drop_repeated(struct source *s)
 {
     size_t kept = 0;
 
-    qsort(s->rows, s->row_count, sizeof *s->rows, by_hnitnum);
+    if (s->row_count > 0)
+        qsort(s->rows, s->row_count, sizeof *s->rows, by_hnitnum);
     for (size_t i = 0; i < s->row_count; i++) {
         if (kept > 0 && s->rows[kept - 1].hnitnum == s->rows[i].hnitnum)
             refuse(s, s->rows[i].line, REFUSED_TWICE);

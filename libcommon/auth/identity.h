@@ -39,6 +39,9 @@ struct identity {
     struct str voting_token;
 };
 
+/* The most stable name of the caller: uid, key id or voting token; empty for nobody. Borrowed. */
+struct str identity_key(const struct identity *id);
+
 bool identity_has_role(const struct identity *id, const char *role);
 
 #endif

@@ -10,7 +10,7 @@
 #define WINDOW_MAX_S     (31U * 24 * 3600)
 #define IDLE_DROPS_MAX   8 /* idle keys let go per new key: more than come, and still bounded */
 #define COUNT_MAX        (1U << 30) /* times a window in ms, twice, this stays within 64 bits */
-#define NONE             UINT32_MAX
+#define NONE             0U /* place 0 of a shard is never used, so memory nobody touched means "none" */
 #define KEY_HASH_BYTES   crypto_shorthash_siphashx24_BYTES
 #define KEY_SECRET_BYTES crypto_shorthash_siphashx24_KEYBYTES
 
@@ -36,6 +36,8 @@ struct rate_limiter {
     uint64_t limit, window_ms;
     unsigned char secret[KEY_SECRET_BYTES]; /* or chosen keys could share a bucket */
     unsigned shard_count;
+    struct entry *entries; /* of all shards */
+    uint32_t *buckets;
     struct shard shards[SHARDS];
 };
 
@@ -45,20 +47,22 @@ struct moment {
     uint64_t elapsed_ms; /* in the window */
 };
 
-static void shard_init(struct shard *s, uint32_t capacity)
+static uint32_t bucket_count(uint32_t capacity)
 {
     uint32_t buckets = 1;
     while (buckets < capacity)
         buckets *= 2;
+    return buckets;
+}
+
+static void shard_init(struct shard *s, uint32_t capacity, struct entry *entries, uint32_t *buckets)
+{
     must(pthread_mutex_init(&s->lock, NULL) == 0);
-    s->entries = calloc(capacity, sizeof(*s->entries));
-    s->buckets = malloc(buckets * sizeof(*s->buckets));
-    must(s->entries && s->buckets);
-    for (uint32_t i = 0; i < buckets; i++)
-        s->buckets[i] = NONE;
+    s->entries = entries;
+    s->buckets = buckets;
     s->capacity = capacity;
-    s->bucket_mask = buckets - 1;
-    s->free_list = s->newest = s->oldest = NONE;
+    s->bucket_mask = bucket_count(capacity) - 1;
+    s->touched = 1;
 }
 
 struct rate_limiter *rate_limiter_new(unsigned limit, unsigned window_s, size_t keys_max)
@@ -72,8 +76,14 @@ struct rate_limiter *rate_limiter_new(unsigned limit, unsigned window_s, size_t 
     l->window_ms = (uint64_t)window_s * 1000;
     random_bytes(l->secret, sizeof(l->secret));
     l->shard_count = keys_max < SHARDING_MIN ? 1 : SHARDS;
+    uint32_t capacity = (uint32_t)(keys_max / l->shard_count);
+    /* One piece each for all shards: that large, it is mapped as it is used, not as it is made. */
+    l->entries = calloc((size_t)l->shard_count * (capacity + 1), sizeof(*l->entries));
+    l->buckets = calloc((size_t)l->shard_count * bucket_count(capacity), sizeof(*l->buckets));
+    must(l->entries && l->buckets);
     for (unsigned i = 0; i < l->shard_count; i++)
-        shard_init(&l->shards[i], (uint32_t)(keys_max / l->shard_count));
+        shard_init(&l->shards[i], capacity, l->entries + (size_t)i * (capacity + 1),
+                   l->buckets + (size_t)i * bucket_count(capacity));
     return l;
 }
 
@@ -81,11 +91,10 @@ void rate_limiter_free(struct rate_limiter *l)
 {
     if (!l)
         return;
-    for (unsigned i = 0; i < l->shard_count; i++) {
+    for (unsigned i = 0; i < l->shard_count; i++)
         pthread_mutex_destroy(&l->shards[i].lock);
-        free(l->shards[i].entries);
-        free(l->shards[i].buckets);
-    }
+    free(l->entries);
+    free(l->buckets);
     free(l);
 }
 
@@ -185,7 +194,7 @@ static struct entry *add_entry(struct shard *s, const unsigned char hash[KEY_HAS
         s->free_list = s->entries[at].chain;
     else
         at = s->touched++;
-    must(at < s->capacity);
+    must(at <= s->capacity);
     struct entry *entry = &s->entries[at];
     uint32_t *bucket = bucket_of(s, hash);
     memset(entry, 0, sizeof(*entry));

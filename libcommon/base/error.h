@@ -34,6 +34,7 @@
     X(ERR_UNSUPPORTED_MEDIA, 415, "Unsupported Media Type",          "INVALID_ARGUMENT",    false)                       \
     X(ERR_UNPROCESSABLE,     422, "Unprocessable Entity",            "INVALID_ARGUMENT",    false)                       \
     X(ERR_RATE_LIMITED,      429, "RATE_LIMIT_EXCEEDED",             "RESOURCE_EXHAUSTED",  true)                        \
+    X(ERR_TOO_SOON,          429, "Too Many Requests",               "RESOURCE_EXHAUSTED",  true)                        \
     X(ERR_HEAD_TOO_LARGE,    431, "Request Header Fields Too Large", "INVALID_ARGUMENT",    false)                       \
     X(ERR_INTERNAL,          500, "Internal Server Error",           "INTERNAL",            false)                       \
     X(ERR_NOT_IMPLEMENTED,   501, "Not Implemented",                 "UNIMPLEMENTED",       false)                       \

@@ -3,8 +3,10 @@
 #include "cloud/firestore_private.h"
 #include "net/backoff.h"
 
-#define BACKOFF_BASE_MS 50
-#define BACKOFF_CAP_MS  1000
+/* Wide: those who collided wait for each other's locks (the emulator for two seconds, and then all
+ * give up at once), so coming back together only repeats it. */
+#define BACKOFF_BASE_MS 200
+#define BACKOFF_CAP_MS  5000
 /* An open transaction keeps its locks for up to a minute: give them back, even when the deadline
  * has passed, but not for long. */
 #define ROLLBACK_MIN_MS 250
@@ -120,9 +122,11 @@ static bool run_once(struct run *run, struct arena *a, struct error *e)
 
 static bool pause_before_run(unsigned runs, int64_t deadline_ms)
 {
-    int64_t wait_ms = backoff_full_jitter_ms(runs, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
-    if (wait_ms >= clock_left_ms(deadline_ms))
+    int64_t cap_ms = clock_left_ms(deadline_ms) / 2;
+    if (cap_ms < BACKOFF_BASE_MS)
         return false;
+    int64_t wait_ms = backoff_full_jitter_ms(runs, BACKOFF_BASE_MS,
+                                             cap_ms < BACKOFF_CAP_MS ? cap_ms : BACKOFF_CAP_MS);
     struct timespec left = {.tv_sec = (time_t)(wait_ms / 1000),
                             .tv_nsec = (long)(wait_ms % 1000) * 1000000L};
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);

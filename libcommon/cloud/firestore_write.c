@@ -330,7 +330,7 @@ bool firestore_batch_write(struct firestore *fs, const struct fs_write *writes, 
     };
     for (size_t i = 0; i < count; i++) {
         batch->pending[i] = true;
-        batch->errors[i] = ERR_UNAVAILABLE; /* of what its turn never came to */
+        ret_errors[i] = ERR_UNAVAILABLE; /* of what its turn never came to */
     }
     for (unsigned round = 0; run_round(batch) > 0 && round + 1 < ROUNDS_MAX; round++) {
         if (!pause_before_round(round, deadline_ms))

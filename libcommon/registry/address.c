@@ -51,70 +51,123 @@ bool address_read(struct registry_reader *r, struct arena *a, uint32_t door, str
     return true;
 }
 
-/* " 22A", " 6-8", "" */
-static struct str number_text(struct arena *a, const struct address *address)
+/* Digits by hand: a reply has a hundred numbers, and printf is most of its cost. */
+static size_t digits_of(uint64_t n, char out[20])
 {
-    if (address->range_to > 0)
-        return arena_printf(a, " %.*s%.*s", STR_ARG(address->suffix), STR_ARG(address->letter));
-    if (address->number < 0)
-        return address->suffix.len > 0 ? arena_printf(a, " %.*s", STR_ARG(address->suffix))
-                                       : str_from("");
-    return arena_printf(a, " %d%.*s%s%.*s", address->number, STR_ARG(address->letter),
-                        address->suffix.len > 0 ? " " : "", STR_ARG(address->suffix));
+    char reversed[20];
+    size_t len = 0;
+
+    do {
+        reversed[len++] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    for (size_t i = 0; i < len; i++)
+        out[i] = reversed[len - 1 - i];
+    return len;
+}
+
+static void add_number(struct buf *out, int64_t n)
+{
+    char digits[20];
+
+    if (n < 0)
+        buf_add_char(out, '-');
+    buf_add(out, str_n(digits, digits_of(n < 0 ? 0 - (uint64_t)n : (uint64_t)n, digits)));
+}
+
+/* " 22A", " 6-8", "" */
+static void add_door(struct buf *out, const struct address *address)
+{
+    if (address->number < 0 && address->suffix.len == 0)
+        return;
+    buf_add_char(out, ' ');
+    if (address->range_to > 0) {
+        buf_add(out, address->suffix);
+        buf_add(out, address->letter);
+        return;
+    }
+    if (address->number >= 0) {
+        add_number(out, address->number);
+        buf_add(out, address->letter);
+        if (address->suffix.len > 0)
+            buf_add_char(out, ' ');
+    }
+    buf_add(out, address->suffix);
 }
 
 struct str address_display(struct arena *a, const struct address *address)
 {
-    struct str number = number_text(a, address);
+    struct buf b;
+    struct str text;
 
-    return arena_printf(a, "%.*s%.*s, %d %.*s", STR_ARG(address->street), STR_ARG(number),
-                        address->postcode, STR_ARG(address->city));
+    buf_init(&b, 2048);
+    buf_add(&b, address->street);
+    add_door(&b, address);
+    buf_add(&b, STR(", "));
+    add_number(&b, address->postcode);
+    buf_add_char(&b, ' ');
+    buf_add(&b, address->city);
+    text = arena_dup(a, buf_str(&b));
+    buf_done(&b);
+    return text;
 }
 
-static void add_text(struct buf *out, const char *name, struct str value)
+static void add_text(struct buf *out, struct str name, struct str value)
 {
-    buf_printf(out, ",\"%s\":", name);
+    buf_add(out, name);
     buf_add_json_string(out, value);
 }
 
-static void add_degrees(struct buf *out, const char *name, bool known, int64_t e8)
+static void add_degrees(struct buf *out, struct str name, bool known, int64_t e8)
 {
-    int64_t size = e8 < 0 ? -e8 : e8;
+    uint64_t size = e8 < 0 ? 0 - (uint64_t)e8 : (uint64_t)e8;
+    char decimals[20];
 
-    if (known)
-        buf_printf(out, ",\"%s\":%s%lld.%08lld", name, e8 < 0 ? "-" : "",
-                   (long long)(size / 100000000), (long long)(size % 100000000));
-    else
-        buf_printf(out, ",\"%s\":null", name);
+    buf_add(out, name);
+    if (!known) {
+        buf_add_text(out, "null");
+        return;
+    }
+    if (e8 < 0)
+        buf_add_char(out, '-');
+    add_number(out, (int64_t)(size / 100000000));
+    (void)digits_of(size % 100000000 + 100000000, decimals); /* nine digits, the first a 1 */
+    decimals[0] = '.';
+    buf_add(out, str_n(decimals, 9));
 }
 
 void address_write(struct buf *out, struct arena *a, const struct address *address,
                    enum address_style style, int64_t distance_m)
 {
-    buf_add_text(out, "{\"street\":");
-    buf_add_json_string(out, address->street);
+    add_text(out, STR("{\"street\":"), address->street);
+    buf_add(out, STR(",\"number\":"));
     if (address->number >= 0)
-        buf_printf(out, ",\"number\":%d", address->number);
+        add_number(out, address->number);
     else
-        buf_add_text(out, ",\"number\":null");
-    add_text(out, "letter", address->letter);
-    buf_printf(out, style == ADDRESS_PLAIN ? ",\"postal_code\":\"%d\"" : ",\"postal_code\":%d",
-               address->postcode);
-    add_text(out, "city", address->city);
-    add_text(out, "municipality", address->municipality);
-    add_degrees(out, "latitude", address->has_position, address->latitude_e8);
-    add_degrees(out, "longitude", address->has_position, address->longitude_e8);
-    buf_printf(out, ",\"hnitnum\":%lld", (long long)address->hnitnum);
-    if (style == ADDRESS_VALIDATED && address->landnr > 0)
-        buf_printf(out, ",\"landnr\":%lld", (long long)address->landnr);
-    else if (style == ADDRESS_VALIDATED)
-        buf_add_text(out, ",\"landnr\":null");
+        buf_add(out, STR("null"));
+    add_text(out, STR(",\"letter\":"), address->letter);
+    buf_add(out, style == ADDRESS_PLAIN ? STR(",\"postal_code\":\"") : STR(",\"postal_code\":"));
+    add_number(out, address->postcode);
+    add_text(out, style == ADDRESS_PLAIN ? STR("\",\"city\":") : STR(",\"city\":"), address->city);
+    add_text(out, STR(",\"municipality\":"), address->municipality);
+    add_degrees(out, STR(",\"latitude\":"), address->has_position, address->latitude_e8);
+    add_degrees(out, STR(",\"longitude\":"), address->has_position, address->longitude_e8);
+    buf_add(out, STR(",\"hnitnum\":"));
+    add_number(out, address->hnitnum);
+    if (style == ADDRESS_VALIDATED && address->landnr > 0) {
+        buf_add(out, STR(",\"landnr\":"));
+        add_number(out, address->landnr);
+    } else if (style == ADDRESS_VALIDATED) {
+        buf_add(out, STR(",\"landnr\":null"));
+    }
     if (address->range_to > 0)
         buf_printf(out, ",\"number_range\":\"%d-%d\"", address->range_from, address->range_to);
     if (address->special.len > 0)
-        add_text(out, "special_name", address->special);
-    if (distance_m >= 0)
-        buf_printf(out, ",\"distance_m\":%lld", (long long)distance_m);
-    add_text(out, "display", address_display(a, address));
+        add_text(out, STR(",\"special_name\":"), address->special);
+    if (distance_m >= 0) {
+        buf_add(out, STR(",\"distance_m\":"));
+        add_number(out, distance_m);
+    }
+    add_text(out, STR(",\"display\":"), address_display(a, address));
     buf_add_char(out, '}');
 }

@@ -46,6 +46,8 @@ static unsigned cost_of(const struct pack *p, const struct pack_key *key, bool w
 {
     struct str spelling;
 
+    if (key->form == FORM_WORD)
+        return MATCH_WORD;
     if (key->form != FORM_NOMINATIVE)
         return whole ? MATCH_INFLECTED : MATCH_INFLECTED_PREFIX;
     spelling = pack_text(p, p->names[key->name].spelling);
@@ -68,7 +70,8 @@ static void match_keys(struct matches *m, const struct match_text *text, bool wh
 
         if (!str_starts_with(pack_key_text(p, i), text->key) || (whole_only && !whole))
             break;
-        hit(m, key->name, cost_of(p, key, whole, text));
+        if (key->form != FORM_WORD || !whole_only)
+            hit(m, key->name, cost_of(p, key, whole, text));
     }
 }
 
@@ -82,29 +85,7 @@ void match_prefix(struct matches *m, const struct match_text *text)
     match_keys(m, text, text->key.len < 2);
 }
 
-/* Whether a word of the name begins where its key has `offset` bytes. */
-static bool is_word_start(struct str name, size_t offset)
-{
-    bool behind_letter = false;
-
-    for (size_t i = 0, at = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.ptr[i];
-        bool is_long = c == 0xC3 && i + 1 < name.len &&
-                       memchr("\x86\x9e\xa6\xbe", name.ptr[i + 1], 4); /* Æ Þ æ þ */
-        bool is_letter = isalnum(c) || c >= 0xC3;
-
-        if ((c & 0xC0) == 0x80)
-            continue;
-        if (is_letter && at >= offset)
-            return at == offset && !behind_letter;
-        at += is_long ? 2 : is_letter ? 1 : 0;
-        behind_letter = is_letter;
-    }
-    return false;
-}
-
-static void match_infix(struct matches *m, const struct match_text *text, bool at_word,
-                        unsigned cost)
+void match_inside(struct matches *m, const struct match_text *text)
 {
     const struct pack *p = m->reader->pack;
     const char *at = p->name_keys, *end = p->name_keys + p->name_keys_bytes;
@@ -117,21 +98,9 @@ static void match_infix(struct matches *m, const struct match_text *text, bool a
 
         while (p->names[name + 1].key <= offset)
             name++;
-        offset -= p->names[name].key + 1;
-        if (offset > 0 && is_word_start(pack_text(p, p->names[name].text), offset) == at_word)
-            hit(m, name, cost);
-        at++;
+        hit(m, name, MATCH_INSIDE);
+        at = p->name_keys + p->names[name + 1].key;
     }
-}
-
-void match_words(struct matches *m, const struct match_text *text)
-{
-    match_infix(m, text, true, MATCH_WORD);
-}
-
-void match_inside(struct matches *m, const struct match_text *text)
-{
-    match_infix(m, text, false, MATCH_INSIDE);
 }
 
 unsigned match_errors_allowed(size_t letters)

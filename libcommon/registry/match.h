@@ -47,11 +47,10 @@ void match_end(struct matches *m); /* leaves the scratch clean */
 
 /* Names that are the text, in any case. */
 void match_whole(struct matches *m, const struct match_text *text);
-/* Names that are the text or begin with it. Two letters at least, else only whole names. */
+/* Names that are the text, or of which a word begins with it. Two letters at least, else only whole
+ * names. */
 void match_prefix(struct matches *m, const struct match_text *text);
-/* Names that hold the text behind their beginning: at the start of a word, or
- * inside of one. Three letters at least, else none. */
-void match_words(struct matches *m, const struct match_text *text);
+/* Names that hold the text inside. Three letters at least, else none. */
 void match_inside(struct matches *m, const struct match_text *text);
 /*
  * Names (or their beginnings) at most `errors` (1 or 2) typing errors away: a letter more, less,

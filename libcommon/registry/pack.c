@@ -120,7 +120,7 @@ static bool check_keys(const struct pack *p, const struct pack_key *keys, uint32
         const struct pack_key *k = &keys[i];
 
         if (k->name >= p->name_count || k->length == 0 || k->text > text_bytes ||
-            k->length > text_bytes - k->text || k->form > FORM_DERIVED)
+            k->length > text_bytes - k->text || k->form > FORM_WORD)
             return false;
     }
     return true;

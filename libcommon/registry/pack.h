@@ -44,7 +44,8 @@ enum pack_part {
     PART_COUNT
 };
 
-enum pack_form { FORM_NOMINATIVE, FORM_DATIVE, FORM_DERIVED };
+/* FORM_WORD: the nominative from a later word on. */
+enum pack_form { FORM_NOMINATIVE, FORM_DATIVE, FORM_DERIVED, FORM_WORD };
 
 struct pack_key {
     uint32_t text; /* in PART_KEY_TEXT */

@@ -302,7 +302,8 @@ static void read_all(struct query *q, struct arena *a, bool forgive)
     q->reading_count = 0;
     for (size_t n = q->token_count; n > 0; n--) {
         for (size_t from = 0; from + n <= q->token_count; from++) {
-            if (!has_word(q, from, from + n))
+            /* "17. júní" begins with a number; a number beside other words is none of the name. */
+            if (!has_word(q, from, from + n) && n < q->token_count)
                 continue;
             s.name_from = from;
             s.name_end = from + n;
@@ -360,5 +361,9 @@ bool query_house_number(struct str text, int *ret_number, int *ret_to, struct st
         return *ret_to > *ret_number;
     }
     *ret_letter = rest;
-    return rest.len <= 8 && str_is_utf8(rest) && str_find_char(rest, ' ') == rest.len;
+    for (size_t i = 0; i < rest.len; i++) {
+        if (!isalpha((unsigned char)rest.ptr[i]) && (unsigned char)rest.ptr[i] < 0x80)
+            return false;
+    }
+    return rest.len <= 8 && str_is_utf8(rest);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define PATH_MAX_BYTES 4096
@@ -12,6 +13,8 @@
 /* One opened file with all its readers. */
 struct snapshot {
     struct pack pack;
+    unsigned char *map;
+    size_t map_bytes;
     void *blob;
     struct registry_info info;
     struct registry_reader *readers; /* array */
@@ -40,19 +43,11 @@ static uint32_t big_endian(const unsigned char *p, size_t bytes)
 
 /* SQLite itself would find a cut file only when a query meets the missing part. Header layout:
  * sqlite.org/fileformat2.html §1.3. */
-static bool check_header(const char *path, int64_t *ret_bytes, struct error *e)
+static bool check_header(const unsigned char *head, size_t bytes, struct error *e)
 {
-    unsigned char head[100];
-    struct stat st;
-    uint32_t page;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
+    uint64_t page;
 
-    if (fd < 0)
-        return error_set(e, ERR_INTERNAL, "registry file cannot be opened: %s", strerror(errno));
-    n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof head) : 0;
-    close(fd);
-    if (n != (ssize_t)sizeof head || memcmp(head, "SQLite format 3", 16) != 0)
+    if (bytes < 100 || memcmp(head, "SQLite format 3", 16) != 0)
         return error_set(e, ERR_INTERNAL, "registry file is not an SQLite file");
     if (big_endian(head + 68, 4) != REGISTRY_APPLICATION_ID)
         return error_set(e, ERR_INTERNAL, "registry file is an SQLite file of something else");
@@ -60,12 +55,35 @@ static bool check_header(const char *path, int64_t *ret_bytes, struct error *e)
         return error_set(e, ERR_INTERNAL, "registry file has version %u, need %u",
                          big_endian(head + 60, 4), PACK_SCHEMA);
     page = big_endian(head + 16, 2);
-    page = page == 1 ? 65536 : page;
-    if ((int64_t)page * big_endian(head + 28, 4) != (int64_t)st.st_size)
-        return error_set(e, ERR_INTERNAL, "registry file is truncated: %lld bytes of %lld",
-                         (long long)st.st_size, (long long)page * big_endian(head + 28, 4));
-    *ret_bytes = st.st_size;
+    page = (page == 1 ? 65536 : page) * big_endian(head + 28, 4);
+    if (page != bytes)
+        return error_set(e, ERR_INTERNAL, "registry file is truncated: %zu bytes of %llu", bytes,
+                         (unsigned long long)page);
     return true;
+}
+
+/* The file is mapped once for all readers, and stays what it was when another takes its place. */
+static bool map_file(const char *path, struct snapshot *s, struct error *e)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+
+    if (!ok) {
+        error_set(e, ERR_INTERNAL, "registry file cannot be opened: %s", strerror(errno));
+    } else if (!S_ISREG(st.st_mode) || st.st_size == 0) {
+        ok = error_set(e, ERR_INTERNAL, "registry file is not an SQLite file");
+    } else {
+        s->map_bytes = (size_t)st.st_size;
+        s->map = mmap(NULL, s->map_bytes, PROT_READ, MAP_SHARED, fd, 0);
+        if (s->map == MAP_FAILED) {
+            s->map = NULL;
+            ok = error_set(e, ERR_INTERNAL, "registry file cannot be mapped: %s", strerror(errno));
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    return ok && check_header(s->map, s->map_bytes, e);
 }
 
 static bool sqlite_failed(sqlite3 *db, const char *doing, struct error *e)
@@ -74,26 +92,19 @@ static bool sqlite_failed(sqlite3 *db, const char *doing, struct error *e)
                      db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM);
 }
 
-static bool open_database(const char *path, sqlite3 **ret, struct error *e)
+/* A connection that reads the mapped bytes where they lie. */
+static bool open_database(struct snapshot *s, sqlite3 **ret, struct error *e)
 {
-    static const int flags =
-        SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-    struct buf uri;
-    bool ok;
+    static const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX;
 
     *ret = NULL;
-    buf_init(&uri, 3 * PATH_MAX_BYTES + 64);
-    buf_add_text(&uri, "file:");
-    buf_add_url(&uri, str_from(path));
-    buf_add_text(&uri, "?immutable=1");
-    must(!uri.overflow);
-    ok = sqlite3_open_v2(uri.ptr, ret, flags, NULL) == SQLITE_OK;
-    buf_done(&uri);
-    if (!ok)
-        return sqlite_failed(*ret, "open", e);
-    if (sqlite3_exec(*ret, "PRAGMA mmap_size=1073741824; PRAGMA cache_size=-128;", NULL, NULL,
+    if (sqlite3_open_v2(":memory:", ret, flags, NULL) != SQLITE_OK ||
+        sqlite3_deserialize(*ret, "main", s->map, (sqlite3_int64)s->map_bytes,
+                            (sqlite3_int64)s->map_bytes,
+                            SQLITE_DESERIALIZE_READONLY) != SQLITE_OK ||
+        sqlite3_exec(*ret, "PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -64", NULL, NULL,
                      NULL) != SQLITE_OK)
-        return sqlite_failed(*ret, "settings", e);
+        return sqlite_failed(*ret, "open", e);
     return true;
 }
 
@@ -104,9 +115,9 @@ static bool prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret, struct err
     return true;
 }
 
-static bool open_reader(const char *path, struct registry_reader *r, struct error *e)
+static bool open_reader(struct snapshot *s, struct registry_reader *r, struct error *e)
 {
-    return open_database(path, &r->db, e) &&
+    return open_database(s, &r->db, e) &&
            prepare(
                r->db,
                "SELECT number, suffix, special, hnitnum, landnr, lat, lon, range_from, range_to "
@@ -117,31 +128,38 @@ static bool open_reader(const char *path, struct registry_reader *r, struct erro
                    "?3 AND west <= ?4",
                    &r->boxes, e) &&
            prepare(r->db, "SELECT id, lat, lon FROM door WHERE id BETWEEN ?1 AND ?2", &r->positions,
-                   e);
+                   e) &&
+           /* One read transaction for ever: nothing will change, so nothing need be asked again. */
+           (sqlite3_exec(r->db, "BEGIN; SELECT 1 FROM meta", NULL, NULL, NULL) == SQLITE_OK ||
+            sqlite_failed(r->db, "begin", e));
 }
 
-static bool load_pack(struct snapshot *s, sqlite3 *db, struct error *e)
+static bool door_count_is(sqlite3 *db, int64_t doors, struct error *e)
 {
     sqlite3_stmt *q = NULL;
-    bool ok = prepare(db, "SELECT data, (SELECT max(id) FROM door) FROM pack", &q, e);
+    bool ok = prepare(db, "SELECT max(id) FROM door", &q, e) && sqlite3_step(q) == SQLITE_ROW &&
+              sqlite3_column_int64(q, 0) == doors;
 
-    if (ok && sqlite3_step(q) != SQLITE_ROW)
-        ok = sqlite_failed(db, "index", e);
-    if (ok) {
-        const void *data = sqlite3_column_blob(q, 0);
-        size_t bytes = (size_t)sqlite3_column_bytes(q, 0);
-
-        /* A copy, because SQLite takes its own back, and aligned for the arrays in it. */
-        s->blob = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-        must(s->blob);
-        if (bytes > 0)
-            memcpy(s->blob, data, bytes);
-        ok = pack_check(s->blob, bytes, &s->pack, e);
-        if (ok && sqlite3_column_int64(q, 1) != s->pack.door_count)
-            ok = error_set(e, ERR_INTERNAL, "registry file is damaged: doors and index differ");
-    }
     sqlite3_finalize(q);
-    return ok;
+    return ok || error_set(e, ERR_INTERNAL, "registry file is damaged: doors and index differ");
+}
+
+/* A copy, because the blob lies in pieces, one in each page. */
+static bool load_pack(struct snapshot *s, sqlite3 *db, struct error *e)
+{
+    sqlite3_blob *in = NULL;
+    int bytes;
+    bool ok;
+
+    if (sqlite3_blob_open(db, "main", "pack", "data", 1, 0, &in) != SQLITE_OK)
+        return sqlite_failed(db, "index", e);
+    bytes = sqlite3_blob_bytes(in);
+    s->blob = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64 + 64);
+    must(s->blob);
+    ok = sqlite3_blob_read(in, s->blob, bytes, 0) == SQLITE_OK || sqlite_failed(db, "index", e);
+    sqlite3_blob_close(in);
+    return ok && pack_check(s->blob, (size_t)bytes, &s->pack, e) &&
+           door_count_is(db, s->pack.door_count, e);
 }
 
 static bool load_info(struct snapshot *s, sqlite3 *db, struct error *e)
@@ -196,36 +214,28 @@ static void close_snapshot(struct snapshot *s)
         free(r->name_costs);
         free(r->names_found);
     }
+    if (s->map)
+        (void)munmap(s->map, s->map_bytes);
     free(s->readers);
     free(s->blob);
     free(s);
 }
 
-/* All readers open the same file: had it been replaced in between, their index would be another's.
- */
-static bool same_file(const char *path, const struct stat *before)
-{
-    struct stat now;
-
-    return stat(path, &now) == 0 && now.st_ino == before->st_ino && now.st_dev == before->st_dev;
-}
-
 static struct snapshot *open_snapshot(struct registry *r, struct error *e)
 {
     struct snapshot *s = calloc(1, sizeof *s);
-    struct stat before = {0};
     bool ok;
 
     must(s);
     s->readers = calloc(r->readers, sizeof *s->readers);
     must(s->readers);
     s->reader_count = r->readers;
-    ok = check_header(r->path, &s->info.file_bytes, e);
-    (void)stat(r->path, &before);
+    ok = map_file(r->path, s, e);
+    s->info.file_bytes = (int64_t)s->map_bytes;
     for (unsigned i = 0; i < r->readers && ok; i++) {
         struct registry_reader *reader = &s->readers[i];
 
-        ok = open_reader(r->path, reader, e);
+        ok = open_reader(s, reader, e);
         if (ok && i == 0)
             ok = load_pack(s, reader->db, e) && load_info(s, reader->db, e);
         if (!ok)
@@ -239,10 +249,11 @@ static struct snapshot *open_snapshot(struct registry *r, struct error *e)
         reader->next = s->free;
         s->free = reader;
     }
-    if (ok && !same_file(r->path, &before))
-        ok = error_set(e, ERR_INTERNAL, "registry file was replaced while it was opened");
-    if (ok)
+    if (ok) {
+        /* Loading touched a third of the file; what searches need comes back by itself. */
+        (void)madvise(s->map, s->map_bytes, MADV_DONTNEED);
         return s;
+    }
     close_snapshot(s);
     return NULL;
 }

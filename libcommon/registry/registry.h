@@ -1,7 +1,8 @@
 /*
  * registry.h - the address registry: one read-only SQLite file, opened once, replaced while serving
  *
- * The file is opened immutable and memory-mapped. A reader is one SQLite connection with its
+ * The file is memory-mapped once, read-only, and SQLite reads it where it lies: nothing can change
+ * it, and a file renamed over it is another one. A reader is one SQLite connection with its
  * statements and scratch memory; a worker borrows one for a request. registry_reload() opens the
  * file anew and swaps it in; readers of the old file finish on the old one, which is closed with
  * the last of them. Thread-safe but for the readers themselves, which belong to one thread at a

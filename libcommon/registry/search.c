@@ -15,12 +15,18 @@
 #define COST_MISTYPED_AREA    900
 #define COST_NEXT_STREET_MAX  40
 
+/* With so many true matches nobody looks for what else it may have been. */
+#define WEAK_BELOW 20
+
+#define FEW_DOORS 64
+
 /* Passes over all names that one search may make to forgive typing errors. */
 #define MISTYPED_PASSES_MAX 3
 
 /* cost (16 bits) | door (32) | reading (15) | one building (1): sorts by cost, then by door. */
 #define RANK(cost, door, reading, single)                                                          \
     ((uint64_t)(cost) << 48 | (uint64_t)(door) << 16 | (uint64_t)(reading) << 1 | (single))
+#define RANK_COST(rank)    ((unsigned)((rank) >> 48))
 #define RANK_DOOR(rank)    ((uint32_t)((rank) >> 16))
 #define RANK_READING(rank) ((size_t)((rank) >> 1 & 0x7fff))
 #define RANK_SINGLE(rank)  (((rank)&1) != 0)
@@ -39,6 +45,7 @@ struct search {
     struct query query;
     struct ranking ranking;
     uint64_t *taken; /* ranks of the result so far */
+    uint8_t *seen;   /* a bit for each door in the result; NULL: few enough to look through */
     size_t taken_count, limit;
     unsigned errors;      /* to forgive in a name */
     uint8_t letters[256]; /* of the reading at hand: 0 does not fit, else 1 + cost */
@@ -90,14 +97,25 @@ static int by_rank(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static bool is_taken(const struct search *s, uint32_t door)
+{
+    if (s->seen)
+        return s->seen[door / 8] >> door % 8 & 1;
+    for (size_t i = 0; i < s->taken_count; i++) {
+        if (RANK_DOOR(s->taken[i]) == door)
+            return true;
+    }
+    return false;
+}
+
 static void take(struct search *s, uint64_t rank)
 {
-    if (s->taken_count == s->limit)
+    uint32_t door = RANK_DOOR(rank);
+
+    if (s->taken_count == s->limit || is_taken(s, door))
         return;
-    for (size_t i = 0; i < s->taken_count; i++) {
-        if (RANK_DOOR(s->taken[i]) == RANK_DOOR(rank))
-            return;
-    }
+    if (s->seen)
+        s->seen[door / 8] |= (uint8_t)(1u << door % 8);
     s->taken[s->taken_count++] = rank;
 }
 
@@ -265,17 +283,45 @@ static void add_area(struct search *s, size_t reading)
         add_street(s, reading, i, MATCH_NO_NAME);
 }
 
-static void find_true(struct search *s)
+static bool has_digit(struct str key)
 {
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.ptr[i] >= '0' && key.ptr[i] <= '9')
+            return true;
+    }
+    return false;
+}
+
+/* A whole name with its number or town: what was meant is clear, and what else it may be is noise.
+ */
+static bool is_complete(const struct search *s)
+{
+    for (size_t i = 0; i < s->ranking.count; i++) {
+        const struct reading *r = &s->query.readings[RANK_READING(s->ranking.heap[i])];
+        unsigned cost = RANK_COST(s->ranking.heap[i]);
+
+        if ((r->number >= 0 || r->area_count > 0) &&
+            (cost < MATCH_NEARLY || (cost >= MATCH_FOLDED && cost < MATCH_FOLDED_PREFIX - 1) ||
+             (cost >= MATCH_INFLECTED && cost < MATCH_INFLECTED_PREFIX)))
+            return true;
+    }
+    return false;
+}
+
+/* True when more should be looked for. */
+static bool find_true(struct search *s)
+{
+    bool complete;
+
     for (size_t i = 0; i < s->query.reading_count; i++) {
         if (s->query.readings[i].name.key.len > 0)
             add_matches(s, i, match_prefix, 0);
         else
             add_area(s, i);
     }
-    for (size_t i = 0; i < s->query.reading_count && s->ranking.count < s->limit; i++)
-        add_matches(s, i, match_words, 0);
+    complete = is_complete(s);
     take_ranking(s);
+    return !complete;
 }
 
 /* The streets are all there: now their other doors, the best street first. */
@@ -296,27 +342,15 @@ static void find_more_doors(struct search *s)
     }
 }
 
-static bool has_digit(struct str key)
+static void find_mistyped_names(struct search *s, bool with_digits, size_t passes)
 {
-    for (size_t i = 0; i < key.len; i++) {
-        if (key.ptr[i] >= '0' && key.ptr[i] <= '9')
-            return true;
-    }
-    return false;
-}
+    for (size_t i = 0; i < s->query.reading_count && passes > 0; i++) {
+        struct str key = s->query.readings[i].name.key;
 
-/* Readings whose name is words alone come first: a number in it is mostly the house's. */
-static void find_mistyped_names(struct search *s, size_t passes)
-{
-    for (int digits = 0; digits < 2; digits++) {
-        for (size_t i = 0; i < s->query.reading_count && passes > 0; i++) {
-            struct str key = s->query.readings[i].name.key;
-
-            if (key.len == 0 || has_digit(key) != (digits == 1))
-                continue;
-            add_matches(s, i, MISTYPED, 0);
-            passes--;
-        }
+        if (key.len == 0 || has_digit(key) != with_digits)
+            continue;
+        add_matches(s, i, MISTYPED, 0);
+        passes--;
     }
 }
 
@@ -332,27 +366,37 @@ static void find_mistyped_areas(struct search *s, size_t passes)
             passes--;
         }
     }
-    take_ranking(s);
 }
 
-/* One typing error, or the text inside a word. A second error only where nothing else was found. */
+static void find_inside(struct search *s)
+{
+    for (size_t i = 0; i < s->query.reading_count; i++) {
+        if (!has_digit(s->query.readings[i].name.key))
+            add_matches(s, i, match_inside, 0);
+    }
+}
+
+/*
+ * Typing errors, and texts inside of words. Names of words alone come first, a number is mostly the
+ * house's; then towns; and a second error only where nothing else was found.
+ */
 static void find_weak(struct search *s)
 {
-    s->errors = 1;
-    find_mistyped_names(s, MISTYPED_PASSES_MAX);
-    for (size_t i = 0; i < s->query.reading_count; i++)
-        add_matches(s, i, match_inside, 0);
-    take_ranking(s);
-    if (s->taken_count == 0)
+    for (s->errors = 1; s->errors <= 2; s->errors++) {
+        if (s->errors == 2)
+            (void)query_read(&s->query, s->pack, s->arena, s->text);
+        find_mistyped_names(s, false, 2);
+        if (s->errors == 1)
+            find_inside(s);
+        take_ranking(s);
+        if (s->taken_count > 0)
+            return;
+        find_mistyped_names(s, true, 1);
         find_mistyped_areas(s, 1);
-    if (s->taken_count > 0)
-        return;
-    s->errors = 2;
-    (void)query_read(&s->query, s->pack, s->arena, s->text);
-    find_mistyped_names(s, 2);
-    take_ranking(s);
-    if (s->taken_count == 0)
-        find_mistyped_areas(s, 1);
+        take_ranking(s);
+        if (s->taken_count > 0)
+            return;
+    }
 }
 
 static bool begin(struct search *s, struct registry_reader *r, struct arena *a, struct str text,
@@ -367,10 +411,11 @@ static bool begin(struct search *s, struct registry_reader *r, struct arena *a, 
     if (limit == 0 || !query_read(&s->query, r->pack, a, text))
         return false;
     /* A door may come once in each reading. */
-    s->ranking.capacity = s->limit * QUERY_READINGS_MAX;
+    s->ranking.capacity = s->limit * (s->query.reading_count + 1);
     s->ranking.count = 0;
     s->ranking.heap = arena_alloc_array(a, s->ranking.capacity, sizeof *s->ranking.heap);
     s->taken = arena_alloc_array(a, s->limit, sizeof *s->taken);
+    s->seen = s->limit > FEW_DOORS ? arena_alloc(a, r->pack->door_count / 8 + 1) : NULL;
     return true;
 }
 
@@ -441,14 +486,15 @@ void search_doors(struct registry_reader *r, struct arena *a, struct str text, s
                   struct search_result *ret)
 {
     struct search s;
+    bool more;
 
     *ret = (struct search_result){.doors = NULL};
     if (!begin(&s, r, a, text, limit))
         return;
-    find_true(&s);
+    more = find_true(&s);
     if (s.taken_count < s.limit)
         find_more_doors(&s);
-    if (s.taken_count < s.limit)
+    if (more && s.taken_count < s.limit && s.taken_count < WEAK_BELOW)
         find_weak(&s);
     ret->count = s.taken_count;
     ret->doors = arena_alloc_array(a, s.taken_count + 1, sizeof *ret->doors);

@@ -45,7 +45,7 @@ static bool as_user(struct request *req, struct response *res, bool optional)
     }
     if (firebase_verify_id_token(&state->verifier, token, req->http->arrived_unix_ms / 1000,
                                  req->arena, req->deadline_ms, &req->identity, &e))
-        return true;
+        return account_admit(req, res);
     if (e.code == ERR_UNAUTHENTICATED)
         refuse(res, ERR_UNAUTHENTICATED, "Invalid or expired authentication token",
                "INVALID_AUTH_TOKEN");
@@ -122,16 +122,20 @@ static bool app_check(struct request *req, struct response *res)
     struct str token = http_header_get(req->http, "X-Firebase-AppCheck");
     struct str app_id;
     struct error e = {0};
+    int64_t mode;
 
-    if (!(req->route->flags & ROUTE_APP_CHECK) || state->identity.app_check_mode == APP_CHECK_OFF ||
-        !(state->service->uses & USES_IDENTITY))
+    if (!(req->route->flags & ROUTE_APP_CHECK) || !(state->service->uses & USES_IDENTITY))
+        return true;
+    mode = state->service->app_check_mode ? state->service->app_check_mode(state, req->route)
+                                          : state->identity.app_check_mode;
+    if (mode == APP_CHECK_OFF)
         return true;
     if (http_header_count(req->http, "X-Firebase-AppCheck") == 1 &&
         firebase_verify_app_check(&state->verifier, token, req->http->arrived_unix_ms / 1000,
                                   req->arena, req->deadline_ms, &app_id, &e))
         return true;
     atomic_fetch_add_explicit(&state->app_check_failures, 1, memory_order_relaxed);
-    if (state->identity.app_check_mode == APP_CHECK_MONITOR)
+    if (mode == APP_CHECK_MONITOR)
         return true;
     if (state->service->errors == &error_shape_callable)
         return refuse(res, ERR_UNAUTHENTICATED, "Unauthenticated", NULL);
@@ -160,6 +164,5 @@ bool authenticate(struct request *req, struct response *res)
     case AUTH_SERVICE:
         return as_service(req, res);
     }
-    must(!"an auth kind of the table");
-    return false;
+    must_not_happen("an auth kind that is not in the table");
 }

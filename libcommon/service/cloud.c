@@ -55,10 +55,8 @@ bool cloud_open(struct service_state *state, struct error *e)
     const struct access_token_config tokens = {
         /* One emulator beside the real other half would send "owner" to Google, which refuses it:
          * a loud failure is better than real credentials in a test. */
-        .emulator = firestore_host[0] || auth_host[0],
-        .key_file = state->google.key_file,
-        .metadata_host = state->google.metadata_host,
-        .scope = SCOPE,
+        .emulator = firestore_host[0] || auth_host[0], .key_file = state->google.key_file,
+        .metadata_host = state->google.metadata_host,  .scope = SCOPE,
         .client = state->google_auth_client,
     };
 

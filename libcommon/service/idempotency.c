@@ -12,30 +12,19 @@
 
 #define STORED_REPLY_MAX_BYTES 65536
 
-static struct str caller_of(const struct request *req)
-{
-    switch (req->identity.kind) {
-    case IDENTITY_USER:
-        return req->identity.uid;
-    case IDENTITY_SERVICE:
-        return req->identity.key_id;
-    case IDENTITY_VOTING_TOKEN:
-        return req->identity.voting_token;
-    case IDENTITY_NONE:
-        break;
-    }
-    return STR("");
-}
-
 void idempotency_hashes(const struct request *req, struct idempotency_hashes *ret)
 {
     struct str secret = str_from(req->state->idempotency.key);
     const struct http_request *http = req->http;
-    const struct str key[] = {STR("key"), req->org_id, caller_of(req), req->idempotency_key};
-    const struct str seal[] = {STR("seal"), caller_of(req), req->idempotency_key};
-    const struct str print[] = {STR("fingerprint"), req->idempotency_key,
-                                caller_of(req),     str_from(http_method_name(http->method)),
-                                http->path,         http->query,
+    const struct str key[] = {STR("key"), req->org_id, identity_key(&req->identity),
+                              req->idempotency_key};
+    const struct str seal[] = {STR("seal"), identity_key(&req->identity), req->idempotency_key};
+    const struct str print[] = {STR("fingerprint"),
+                                req->idempotency_key,
+                                identity_key(&req->identity),
+                                str_from(http_method_name(http->method)),
+                                http->path,
+                                http->query,
                                 http->body};
 
     hmac_sha256_fields(secret, key, ARRAY_LEN(key), ret->key);

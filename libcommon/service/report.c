@@ -211,19 +211,12 @@ static struct str trace_name(const struct request *req)
 static struct str http_request_json(const struct request *req, const struct response *res,
                                     int64_t took_us)
 {
-    struct buf b;
-    struct str text;
-    const char *path = req->route ? req->route->path : "none";
-
-    buf_init(&b, 1024);
-    buf_printf(&b,
-               "{\"requestMethod\":\"%s\",\"requestUrl\":\"%s\",\"status\":%d,\"responseSize\":\"%"
-               "zu\",\"latency\":\"%lld.%06llds\"}",
-               http_method_name(req->http->method), path, res->http->status, res->http->body.len,
-               (long long)(took_us / 1000000), (long long)(took_us % 1000000));
-    text = arena_dup(req->arena, buf_str(&b));
-    buf_done(&b);
-    return text;
+    return arena_printf(req->arena,
+                        "{\"requestMethod\":\"%s\",\"requestUrl\":\"%s\",\"status\":%d,"
+                        "\"responseSize\":\"%zu\",\"latency\":\"%lld.%06llds\"}",
+                        http_method_name(req->http->method), req->route ? req->route->path : "none",
+                        res->http->status, res->http->body.len, (long long)(took_us / 1000000),
+                        (long long)(took_us % 1000000));
 }
 
 void report_request(const struct request *req, const struct response *res)
@@ -235,6 +228,7 @@ void report_request(const struct request *req, const struct response *res)
      */
     bool anonymous = req->route && (req->route->flags & ROUTE_SECRET_BALLOT) && status < 400;
     struct str agent = str_take(http_header_get(req->http, "User-Agent"), USER_AGENT_LOG_MAX_BYTES);
+    struct str trace = anonymous ? STR("") : trace_name(req);
     struct log_field fields[16];
     size_t n = 0;
 
@@ -251,8 +245,8 @@ void report_request(const struct request *req, const struct response *res)
             fields[n++] = LOG_PSEUDONYM("caller", req->identity.uid);
         else if (req->identity.kind == IDENTITY_SERVICE)
             fields[n++] = LOG_TEXT("caller", req->identity.key_id);
-        if (trace_name(req).len > 0)
-            fields[n++] = LOG_TEXT("logging.googleapis.com/trace", trace_name(req));
+        if (trace.len > 0)
+            fields[n++] = LOG_TEXT("logging.googleapis.com/trace", trace);
     }
     if (res->error != ERR_NONE)
         fields[n++] = LOG_TEXT("error", str_from(error_name(res->error)));

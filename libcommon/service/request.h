@@ -17,6 +17,20 @@
 struct service_state;
 struct route;
 
+/* What the live records say of the user who asks; see service/account.h. All false on routes that
+ * no user calls, and where ACCOUNT_CHECK is off. */
+struct account {
+    bool checked;       /* somebody looked: the rest means something */
+    bool strict;        /* ACCOUNT_STRICT */
+    bool auth_known;    /* Firebase Authentication answered lately */
+    bool records_known; /* Firestore answered lately */
+    bool records_seen;  /* it did once: what it said below still counts against the caller */
+    bool disabled;      /* or deleted */
+    bool is_active;     /* an active member */
+    bool is_admin, is_superuser;
+    int64_t valid_since_s; /* tokens of earlier sign-ins are revoked */
+};
+
 struct request {
     const struct http_request *http;
     struct arena *arena;
@@ -27,6 +41,7 @@ struct request {
     const cJSON *body; /* parsed strictly; an empty object when there was none; NULL on routes
                           without a body */
     struct identity identity;
+    struct account account;
     struct str org_id; /* the tenant this request works in */
     struct str correlation_id;
     struct str client_address;

@@ -7,6 +7,12 @@ static struct str without_trailing_slash(struct str path)
     return path.len > 1 && path.ptr[path.len - 1] == '/' ? str_take(path, path.len - 1) : path;
 }
 
+/* "{rest...}" at the end of a pattern takes whatever is left of the path, '/' included. */
+static bool takes_rest(struct str want)
+{
+    return want.ptr[0] == '{' && str_ends_with(want, STR("...}"));
+}
+
 static bool matches(const char *pattern, struct str path, struct str params[ROUTE_PARAMS_MAX])
 {
     struct str rest_pattern = str_skip(str_from(pattern), 1), rest_path = str_skip(path, 1);
@@ -14,6 +20,11 @@ static bool matches(const char *pattern, struct str path, struct str params[ROUT
     size_t n = 0;
 
     while (str_split(&rest_pattern, '/', &want)) {
+        if (want.len > 0 && takes_rest(want)) {
+            must(n < ROUTE_PARAMS_MAX && rest_pattern.ptr == NULL);
+            params[n] = rest_path;
+            return rest_path.len > 0;
+        }
         if (!str_split(&rest_path, '/', &have))
             return false;
         if (want.len > 0 && want.ptr[0] == '{') {

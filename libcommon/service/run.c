@@ -22,7 +22,7 @@ struct settings_group {
     void *target;
 };
 
-#define SETTINGS_GROUPS 8
+#define SETTINGS_GROUPS 9
 
 static void list_groups(struct service_state *state, struct settings_group groups[SETTINGS_GROUPS])
 {
@@ -31,6 +31,7 @@ static void list_groups(struct service_state *state, struct settings_group group
         {USES_IDENTITY, identity_settings_table, &state->identity},
         {USES_IDENTITY | USES_CLOUD, upstream_settings_table, &state->identity},
         {USES_CLOUD, google_settings_table, &state->google},
+        {USES_ACCOUNT, account_settings_table, &state->account},
         {USES_DATABASE, database_settings_table, &state->database},
         {USES_IDEMPOTENCY, idempotency_settings_table, &state->idempotency},
         {USES_S2S, s2s_settings_table, &state->s2s},
@@ -261,7 +262,7 @@ static void open_verifier(struct service_state *state)
         .project_number = state->identity.project_number,
         .id_token_keys = jwks_cache_new(state->identity.id_token_jwks_url, state->jwks_client),
         .app_check_keys =
-            state->identity.app_check_mode == APP_CHECK_OFF
+            state->identity.app_check_mode == APP_CHECK_OFF && !state->service->app_check_mode
                 ? NULL
                 : jwks_cache_new(state->identity.app_check_jwks_url, state->jwks_client),
         .leeway_s = state->identity.leeway_s,
@@ -292,6 +293,8 @@ static bool set_up(struct service_state *state, struct error *e)
     if (state->service->uses & USES_IDENTITY)
         open_verifier(state);
     if ((state->service->uses & USES_CLOUD) && !cloud_open(state, e))
+        return false;
+    if ((state->service->uses & USES_ACCOUNT) && !account_open(state, e))
         return false;
     /* A server that may forget what it acknowledged is refused; one that is away is waited for by
      * the requests themselves. */
@@ -446,6 +449,7 @@ static void tear_down(struct service_state *state)
     if (state->service->stop && state->started)
         state->service->stop(state, state->own);
     http_server_free(state->http);
+    account_close(state);
     cloud_close(state);
     if (state->pool)
         pg_pool_free(state->pool);

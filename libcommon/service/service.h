@@ -64,7 +64,7 @@ enum idempotency_use {
 struct route {
     enum http_method method; /* GET also answers HEAD */
     const char *path; /* "/api/elections/{id}/vote"; matched without regard to case, one trailing
-                         '/' tolerated */
+                         '/' tolerated; a last part {rest...} takes all that is left */
     enum route_auth auth;
     enum route_body body;
     const struct limit *limit; /* NULL: none */
@@ -105,11 +105,12 @@ extern const struct cors_profile cors_callable;
 extern const struct cors_profile cors_plain; /* profile A */
 
 /* Parts of libcommon a service wants set up, with their settings. */
-#define USES_IDENTITY    1u /* Firebase ID tokens, App Check */
-#define USES_DATABASE    2u /* state->pool */
-#define USES_IDEMPOTENCY 4u /* stored replies; needs the database */
-#define USES_S2S         8u /* signed calls come in; needs the database */
+#define USES_IDENTITY    1u  /* Firebase ID tokens, App Check */
+#define USES_DATABASE    2u  /* state->pool */
+#define USES_IDEMPOTENCY 4u  /* stored replies; needs the database */
+#define USES_S2S         8u  /* signed calls come in; needs the database */
 #define USES_CLOUD       16u /* Firestore, Identity Toolkit and the tokens they want */
+#define USES_ACCOUNT     32u /* the live account behind an ID token; needs identity and cloud */
 
 struct pg_pool;
 struct pg_statement;
@@ -149,6 +150,8 @@ struct service {
      * false when the service is degraded. May be NULL.
      */
     bool (*health)(struct service_state *state, void *own, struct buf *members);
+    /* enum app_check_mode of a route with ROUTE_APP_CHECK; NULL: APP_CHECK_MODE for all of them. */
+    int64_t (*app_check_mode)(const struct service_state *state, const struct route *route);
     /* Called on the loop thread about once a second while running. Must not block. May be NULL. */
     void (*tick)(struct service_state *state, void *own);
 };

@@ -1,7 +1,6 @@
 /* settings.c - the shared tables; see settings.h */
 #include "service/settings.h"
 
-/* clang-format off: one line a key reads better */
 #define SERVER(kind, ...) CONFIG_##kind(struct server_settings, __VA_ARGS__)
 const struct config_key server_settings_table[] = {
     SERVER(INT, port, "PORT", "0", 0, 65535, "port",
@@ -65,7 +64,8 @@ const struct config_key server_settings_table[] = {
      .unit = "",
      .aliases = "GOOGLE_CLOUD_PROJECT,GCP_PROJECT",
      .doc = "Google Cloud project, for trace names in log lines."},
-    CONFIG_END};
+    CONFIG_END,
+};
 
 #define IDENTITY(kind, ...) CONFIG_##kind(struct identity_settings, __VA_ARGS__)
 const struct config_key identity_settings_table[] = {
@@ -83,7 +83,8 @@ const struct config_key identity_settings_table[] = {
              "App Check: not looked at, logged, or required (403)."),
     IDENTITY(INT, leeway_s, "TOKEN_LEEWAY_S", "5", 0, 60, "s",
              "Clock skew allowed in token times."),
-    CONFIG_END};
+    CONFIG_END,
+};
 
 const struct config_key upstream_settings_table[] = {
     IDENTITY(
@@ -91,7 +92,8 @@ const struct config_key upstream_settings_table[] = {
         "host:port of the Firebase Auth emulator; only when set are its unsigned tokens accepted."),
     IDENTITY(BOOL, allow_http_upstreams, "ALLOW_HTTP_UPSTREAMS", "false",
              "Plain http to other services; for local stacks."),
-    CONFIG_END};
+    CONFIG_END,
+};
 
 #define DATABASE(kind, ...) CONFIG_##kind(struct database_settings, __VA_ARGS__)
 const struct config_key database_settings_table[] = {
@@ -123,14 +125,16 @@ const struct config_key database_settings_table[] = {
              "The server stops a statement after this; below REQUEST_BUDGET_MS."),
     DATABASE(INT, lock_timeout_ms, "LOCK_TIMEOUT_MS", "2000", 10, 600000, "ms",
              "The server gives up waiting for a lock after this."),
-    CONFIG_END};
+    CONFIG_END,
+};
 
 const struct config_key idempotency_settings_table[] = {
     CONFIG_SECRET(struct idempotency_settings, key, "IDEMPOTENCY_KEY", NULL, 32,
                   "Key of the hashes that stored replies are found by."),
     CONFIG_INT(struct idempotency_settings, ttl_s, "IDEMPOTENCY_TTL_S", "86400", 60, 604800, "s",
                "How long a reply can be replayed."),
-    CONFIG_END};
+    CONFIG_END,
+};
 
 const struct config_key s2s_settings_table[] = {
     CONFIG_SECRET(struct s2s_settings, keys, "S2S_KEYS", NULL, 1,
@@ -138,7 +142,22 @@ const struct config_key s2s_settings_table[] = {
                   "secrets of 32 bytes or more."),
     CONFIG_BOOL(struct s2s_settings, api_key_allowed, "S2S_API_KEY_ALLOWED", "false",
                 "Accept the bare X-API-Key of the former deployment."),
-    CONFIG_END};
+    CONFIG_END,
+};
+
+#define ACCOUNT(kind, ...) CONFIG_##kind(struct account_settings, __VA_ARGS__)
+const struct config_key account_settings_table[] = {
+    ACCOUNT(ENUM, check, "ACCOUNT_CHECK", "on", "off|on",
+            "Whether disabled and revoked accounts, roles and membership are looked up, or the "
+            "token alone counts."),
+    ACCOUNT(INT, cache_s, "ACCOUNT_CACHE_S", "60", 1, 3600, "s",
+            "How long what was looked up counts: changes take effect within this time."),
+    ACCOUNT(INT, timeout_ms, "ACCOUNT_TIMEOUT_MS", "1500", 50, 60000, "ms",
+            "Longest wait for a look-up; then it is not known."),
+    ACCOUNT(BOOL, strict, "ACCOUNT_STRICT", "false",
+            "While it is not known: refuse (503) also those whose token says enough."),
+    CONFIG_END,
+};
 
 #define GOOGLE(kind, ...) CONFIG_##kind(struct google_settings, __VA_ARGS__)
 const struct config_key google_settings_table[] = {
@@ -147,9 +166,8 @@ const struct config_key google_settings_table[] = {
            "host:port of a Firestore emulator; no credentials are asked for then."),
     GOOGLE(STR, key_file, "GOOGLE_APPLICATION_CREDENTIALS", "",
            "Service-account key file; empty: the metadata server gives tokens and signBlob signs."),
-    GOOGLE(STR, metadata_host, "GCE_METADATA_HOST", "metadata.google.internal",
-           "Metadata server."),
+    GOOGLE(STR, metadata_host, "GCE_METADATA_HOST", "metadata.google.internal", "Metadata server."),
     GOOGLE(STR, iam_url, "IAM_CREDENTIALS_URL", "https://iamcredentials.googleapis.com",
            "Where signBlob is asked when there is no key file."),
-    CONFIG_END};
-/* clang-format on */
+    CONFIG_END,
+};

@@ -91,4 +91,14 @@ struct google_settings {
 };
 extern const struct config_key google_settings_table[];
 
+/* USES_ACCOUNT: what is true of an account now (V-G6). */
+struct account_settings {
+    int64_t check; /* enum account_check */
+    int64_t cache_s;
+    int64_t timeout_ms;
+    bool strict;
+};
+enum account_check { ACCOUNT_CHECK_OFF, ACCOUNT_CHECK_ON };
+extern const struct config_key account_settings_table[];
+
 #endif

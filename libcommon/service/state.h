@@ -45,7 +45,7 @@ struct health_probe {
 struct service_state {
     const struct service *service;
     void *own;
-    bool started; /* the service's start hook has done its work */
+    bool started;        /* the service's start hook has done its work */
     struct arena *arena; /* settings and what else lives as long as the process */
     struct server_settings server;
     struct identity_settings identity;
@@ -53,6 +53,7 @@ struct service_state {
     struct idempotency_settings idempotency;
     struct s2s_settings s2s;
     struct google_settings google;
+    struct account_settings account;
     void *settings;
 
     struct str cors_origins[CORS_ORIGINS_MAX];
@@ -67,6 +68,7 @@ struct service_state {
     struct access_token_source *tokens;
     struct firestore *firestore;
     struct identity_toolkit *identity_toolkit;
+    struct account_cache *accounts; /* NULL: the token alone counts */
 
     struct http_client *jwks_client;
     struct firebase_verifier verifier;
@@ -104,6 +106,12 @@ void health_probe_stop(struct service_state *state);
 /* cloud.c: makes and ends what USES_CLOUD promises. */
 bool cloud_open(struct service_state *state, struct error *e);
 void cloud_close(struct service_state *state);
+
+/* account.c: the look-up of USES_ACCOUNT, after the cloud. */
+bool account_open(struct service_state *state, struct error *e);
+void account_close(struct service_state *state);
+/* Fills req->account. False: disabled, revoked, or strict and not known; res is answered. */
+bool account_admit(struct request *req, struct response *res);
 
 /* router.c: finds the route; params are raw (not decoded). ret_path_known: the path exists under
  * another method. */

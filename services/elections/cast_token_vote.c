@@ -12,7 +12,6 @@
  */
 #include "elections.h"
 
-#include "base/clock.h"
 #include "base/encode.h"
 
 const struct pg_statement sql_cast_token_vote = {
@@ -39,14 +38,6 @@ static bool read_answer(const struct request *req, struct str *ret_answer)
     return json_str(req->body, "answer", ret_answer) &&
            (str_eq_text(*ret_answer, "yes") || str_eq_text(*ret_answer, "no") ||
             str_eq_text(*ret_answer, "abstain"));
-}
-
-/* How long the request waited in this process: the window is judged at the instant it arrived
- * (V-A16). */
-static struct str waited_ms(const struct request *req)
-{
-    return arena_printf(req->arena, "%lld",
-                        (long long)((clock_mono_us() - req->http->arrived_us) / 1000));
 }
 
 static struct str success_body(const struct request *req, const char *ballot_id)

@@ -6,7 +6,8 @@
  */
 #include "elections.h"
 
-/* clang-format off: one line a key, one line a route */
+#include "service/settings.h"
+
 #define SETTING(kind, ...) CONFIG_##kind(struct elections_settings, __VA_ARGS__)
 static const struct config_key settings[] = {
     SETTING(INT, votes_per_minute, "VOTE_LIMIT_PER_MINUTE", "10", 1, 100000, "requests",
@@ -16,11 +17,24 @@ static const struct config_key settings[] = {
     SETTING(INT, writes_per_minute, "WRITE_LIMIT_PER_MINUTE", "3000", 1, 1000000, "requests",
             "Signed writes per key and minute; must allow the burst of a whole hall asking for "
             "tokens."),
-    CONFIG_END};
+    SETTING(INT, admin_per_minute, "ADMIN_LIMIT_PER_MINUTE", "60", 1, 100000, "requests",
+            "Requests per operator and minute."),
+    SETTING(SECRET, voter_key, "VOTER_KEY", NULL, 32,
+            "Key of the slots; the same in events, never in the database."),
+    SETTING(INT, sweep_interval_s, "SWEEP_INTERVAL_S", "15", 0, 3600, "s",
+            "How often elections whose end has passed are closed unasked; 0: only when somebody "
+            "asks."),
+    SETTING(ENUM, app_check_member_mode, "APP_CHECK_MEMBER_MODE", "monitor", "off|monitor|enforce",
+            "App Check on the routes of signed-in members; APP_CHECK_MODE is for voting tokens."),
+    SETTING(ENUM, app_check_admin_mode, "APP_CHECK_ADMIN_MODE", "off", "off|monitor|enforce",
+            "App Check on the operators' routes; their pages do not send it yet."),
+    CONFIG_END,
+};
 
 static const size_t votes_setting = offsetof(struct elections_settings, votes_per_minute);
 static const size_t reads_setting = offsetof(struct elections_settings, reads_per_minute);
 static const size_t writes_setting = offsetof(struct elections_settings, writes_per_minute);
+static const size_t admin_setting = offsetof(struct elections_settings, admin_per_minute);
 
 static const struct limit vote_limit = {
     .name = "vote", .setting_offset = &votes_setting, .window_s = 60, .counts = LIMIT_FAILURES};
@@ -28,7 +42,24 @@ static const struct limit read_limit = {
     .name = "read", .setting_offset = &reads_setting, .window_s = 60};
 static const struct limit write_limit = {
     .name = "write", .setting_offset = &writes_setting, .window_s = 60};
+static const struct limit admin_limit = {
+    .name = "admin", .setting_offset = &admin_setting, .window_s = 60};
 
+#define ADMIN_READ(path_, handler_, doc_)                                                          \
+    {                                                                                              \
+        HTTP_GET, "/api/admin/elections" path_, AUTH_USER, BODY_NONE, &admin_limit,                \
+            IDEMPOTENCY_NONE, ROUTE_APP_CHECK | ROUTE_NO_STORE, handler_, doc_                     \
+    }
+#define ADMIN_WRITE(method_, path_, handler_, doc_)                                                \
+    {                                                                                              \
+        method_, "/api/admin/elections" path_, AUTH_USER, BODY_JSON, &admin_limit,                 \
+            IDEMPOTENCY_STORED, ROUTE_APP_CHECK | ROUTE_NO_STORE, handler_, doc_                   \
+    }
+#define ADMIN_UNKNOWN(method_)                                                                     \
+    {                                                                                              \
+        method_, "/api/admin/{rest...}", AUTH_USER, BODY_NONE, &admin_limit, IDEMPOTENCY_NONE,     \
+            ROUTE_APP_CHECK, admin_unknown, "404"                                                  \
+    }
 static const struct route routes[] = {
     {HTTP_POST, "/api/vote", AUTH_VOTING_TOKEN, BODY_JSON, &vote_limit, IDEMPOTENCY_IN_HANDLER,
      ROUTE_APP_CHECK | ROUTE_SECRET_BALLOT | ROUTE_NO_STORE, cast_token_vote,
@@ -43,13 +74,98 @@ static const struct route routes[] = {
      ROUTE_NO_STORE, slot_status, "whether a slot has voted"},
     {HTTP_GET, "/api/s2s/results", AUTH_SERVICE, BODY_NONE, &write_limit, IDEMPOTENCY_NONE,
      ROUTE_NO_STORE, s2s_results, "the count of a closed election"},
-};
-/* clang-format on */
 
-static const struct pg_statement *const statements[] = {
-    &sql_cast_token_vote, &sql_token_status, &sql_register_token,
-    &sql_slot_status,     &sql_results,      NULL,
+    {HTTP_GET, "/api/elections", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK, list_elections, "the elections the caller may vote in"},
+    {HTTP_GET, "/api/elections/{id}", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK, get_election, "one election, and whether the caller has voted"},
+    {HTTP_POST, "/api/elections/{id}/vote", AUTH_USER, BODY_JSON, &vote_limit,
+     IDEMPOTENCY_IN_HANDLER, ROUTE_APP_CHECK | ROUTE_SECRET_BALLOT | ROUTE_NO_STORE,
+     cast_member_vote, "a member votes"},
+    {HTTP_GET, "/api/elections/{id}/results", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK | ROUTE_NO_STORE, member_results, "the result, once voting has ended"},
+
+    ADMIN_READ("", admin_list_elections, "all elections, with turnout"),
+    ADMIN_WRITE(HTTP_POST, "", admin_create_election, "makes a draft"),
+    ADMIN_READ("/{id}", admin_get_election, "one election, with turnout"),
+    ADMIN_WRITE(HTTP_PATCH, "/{id}", admin_update_election, "changes fields"),
+    ADMIN_WRITE(HTTP_DELETE, "/{id}", admin_delete_election,
+                "removes; with votes two superusers must agree"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/open", admin_open_election, "publishes a draft"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/close", admin_close_election, "ends voting and counts"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/pause", admin_pause_election, "stops voting for a while"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/resume", admin_resume_election, "lets voting go on"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/archive", admin_archive_election, "files a closed election"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/hide", admin_hide_election, "takes it off the members' routes"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/unhide", admin_unhide_election, "puts it back"),
+    ADMIN_READ("/{id}/results", admin_results, "the result with the numbers to check it by"),
+    ADMIN_WRITE(HTTP_POST, "/{id}/anonymize", admin_anonymize_election,
+                "kept for the portal; repeatable"),
+
+    ADMIN_UNKNOWN(HTTP_GET),
+    ADMIN_UNKNOWN(HTTP_POST),
+    ADMIN_UNKNOWN(HTTP_PUT),
+    ADMIN_UNKNOWN(HTTP_PATCH),
+    ADMIN_UNKNOWN(HTTP_DELETE),
 };
+static const struct pg_statement *const statements[] = {
+    &sql_cast_token_vote,
+    &sql_token_status,
+    &sql_register_token,
+    &sql_slot_status,
+    &sql_results,
+    &sql_list_member_elections,
+    &sql_voted_in,
+    &sql_get_member_election,
+    &sql_cast_member_vote,
+    &sql_member_results,
+    &sql_list_elections,
+    &sql_get_election,
+    &sql_create_election,
+    &sql_update_election,
+    &sql_open_election,
+    &sql_admin_results,
+    &sql_close_election,
+    &sql_pause_election,
+    &sql_resume_election,
+    &sql_archive_election,
+    &sql_hide_election,
+    &sql_unhide_election,
+    &sql_delete_election,
+    &sql_anonymize_election,
+    &sql_audit_append,
+    &sql_close_due,
+    &sql_sweep,
+    NULL,
+};
+
+static int64_t app_check_mode(const struct service_state *state, const struct route *route)
+{
+    const struct elections_settings *set = service_settings(state);
+
+    if (route->auth != AUTH_USER)
+        return service_identity_settings(state)->app_check_mode;
+    return route->limit == &admin_limit ? set->app_check_admin_mode : set->app_check_member_mode;
+}
+
+static bool start(struct service_state *state, void **own, struct error *e)
+{
+    static struct elections elections;
+
+    (void)e;
+    elections.settings = service_settings(state);
+    elections.sweeper = sweeper_start(service_pool(state), elections.settings->sweep_interval_s);
+    *own = &elections;
+    return true;
+}
+
+static void stop(struct service_state *state, void *own)
+{
+    struct elections *elections = own;
+
+    (void)state;
+    sweeper_stop(elections->sweeper);
+}
 
 const struct service the_service = {
     .name = "elections",
@@ -61,7 +177,11 @@ const struct service the_service = {
     .route_count = ARRAY_LEN(routes),
     .errors = &error_shape_voting,
     .cors = &cors_voting,
-    .uses = USES_IDENTITY | USES_DATABASE | USES_IDEMPOTENCY | USES_S2S,
+    .uses = USES_IDENTITY | USES_DATABASE | USES_IDEMPOTENCY | USES_S2S | USES_CLOUD | USES_ACCOUNT,
     .statements = statements,
+    .app_check_mode = app_check_mode,
+    .start = start,
+    .stop = stop,
     .default_port = 8081,
+    .workers = 3, /* as many as database connections: one more only hands votes around */
 };

@@ -6,18 +6,23 @@
 #ifndef SERVICES_EVENTS_EVENTS_H
 #define SERVICES_EVENTS_EVENTS_H
 
-#include "base/encode.h"
+#include "service/account.h"
 #include "service/service.h"
 #include "store/pg_pool.h"
 
 struct events_settings {
     int64_t reads_per_minute;
     int64_t tokens_per_minute;
+    int64_t admin_per_minute;
     const char *elections_url;
     const char *s2s_key_id;
     const char *s2s_key;
     const char *voter_key;
     int64_t elections_timeout_ms;
+    bool reset_enabled;
+    const char *reset_uids;
+    int64_t reset_interval_s;
+    bool reset_in_production;
 };
 
 /* What start makes and every handler sees as req->own. */
@@ -37,17 +42,6 @@ void request_token(const struct request *req, struct response *res);
 void my_status(const struct request *req, struct response *res);
 void my_token(const struct request *req, struct response *res);
 void get_results(const struct request *req, struct response *res);
-
-/* member.c: true when the caller is a proven member with a kennitala; else answers 401 or 403
- * (contract §1.4). */
-bool member_is_proven(const struct request *req, struct response *res);
-
-/*
- * member.c: the caller's slot in an election: HMAC-SHA256 over organisation, election and kennitala
- * under VOTER_KEY. Elections stores it and cannot tell whose it is.
- */
-void member_slot(const struct request *req, struct str election_id,
-                 unsigned char ret_slot[SHA256_BYTES]);
 
 /* current_election.c: the election a member's call is about: the one named by ?election_id=, else
  * the current one (V-A12). Strings live in the arena. */

@@ -51,11 +51,11 @@ void get_results(const struct request *req, struct response *res)
 
     if (!member_is_proven(req, res) || !current_election_find(req, res, &election))
         return;
-    if (!elections_results(req, election.id, &counted, &e))
-        answer_without_numbers(req, res, &election, &e);
-    else if (counted.status == 403)
+    bool asked = elections_results(req, election.id, &counted, &e);
+
+    if (asked && counted.status == 403)
         respond_error(res, ERR_FORBIDDEN, "Results are available once voting has ended.");
-    else if (counted.status != 200 || !cJSON_IsObject(json_get(counted.body, "results")))
+    else if (!asked || counted.status != 200 || !cJSON_IsObject(json_get(counted.body, "results")))
         answer_without_numbers(req, res, &election, &e);
     else
         answer(req, res, &election, counted.body);

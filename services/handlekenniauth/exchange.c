@@ -74,7 +74,8 @@ static bool fail_by_oauth_error(const struct request *req, struct login_failure 
 static bool read_answer(const struct request *req, const struct http_answer *answer,
                         struct kenni_tokens *ret, struct login_failure *f)
 {
-    bool is_json = http_media_type_is(http_answer_header(answer, "Content-Type"), "application/json");
+    bool is_json =
+        http_media_type_is(http_answer_header(answer, "Content-Type"), "application/json");
     const cJSON *body = is_json ? json_parse(req->arena, answer->body, NULL) : NULL;
     struct str code = STR("");
 

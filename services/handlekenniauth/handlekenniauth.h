@@ -81,7 +81,8 @@ struct login_input {
 };
 bool login_input_read(const struct request *req, struct login_input *ret, struct login_failure *f);
 
-/* --- login_limit.c: how often an address may try, counted in Firestore (M-F05, M-F06, M-F46) --- */
+/* --- login_limit.c: how often an address may try, counted in Firestore (M-F05, M-F06, M-F46) ---
+ */
 struct login_limit;
 struct login_limit *login_limit_new(const struct login_settings *settings);
 void login_limit_free(struct login_limit *l);
@@ -130,13 +131,13 @@ bool person_read(struct arena *a, const cJSON *claims, struct person *ret);
 struct str phone_normalise(struct arena *a, struct str text);
 
 /* --- account.c: one person, one account (M-F08, M-F39, M-F44) --- */
-struct account {
+struct login_account {
     struct str uid;
     bool created;
     bool was_deleted;    /* the membership record has been deleted in the register */
     const cJSON *claims; /* those a login owns, as written to the account */
 };
-bool account_settle(const struct request *req, const struct person *person, struct account *ret,
+bool account_settle(const struct request *req, const struct person *person, struct login_account *ret,
                     struct login_failure *f);
 /* The uid of a person who has no account yet: 28 characters of [0-9a-v], HMAC under LOGIN_UID_KEY.
  */

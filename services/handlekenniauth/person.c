@@ -70,7 +70,7 @@ static bool take_digits(struct str s, char *out, size_t size, size_t *ret_len)
             if (*ret_len + 1 >= size)
                 return false;
             out[(*ret_len)++] = s.ptr[i];
-        } else if (!strchr(" -.()/", s.ptr[i])) {
+        } else if (s.ptr[i] == '\0' || !strchr(" -.()/", s.ptr[i])) {
             return false;
         }
     }
@@ -93,9 +93,10 @@ struct str phone_normalise(struct arena *a, struct str text)
         international = true;
         digits = str_skip(digits, 2);
     }
-    if (str_starts_with(digits, ICELAND_COUNTRY_CODE) &&
-        digits.len == ICELAND_COUNTRY_CODE.len + LOCAL_PHONE_DIGITS)
-        return str_skip(digits, ICELAND_COUNTRY_CODE.len);
+    if (str_starts_with(digits, ICELAND_COUNTRY_CODE) && (international || digits.len > 7)) {
+        digits = str_skip(digits, ICELAND_COUNTRY_CODE.len);
+        international = false;
+    }
     if (!international)
         return digits.len == LOCAL_PHONE_DIGITS ? digits : STR("");
     if (digits.len < FOREIGN_DIGITS_MIN || digits.len > FOREIGN_DIGITS_MAX)

@@ -178,8 +178,7 @@ static bool take_over(struct provider *p, const struct found *found, struct erro
 
 static bool is_usable(const struct provider *p, int64_t now_ms)
 {
-    return p->token_endpoint &&
-           now_ms < p->fetched_at_ms + p->config.ttl_s * 1000 + STALE_MAX_MS;
+    return p->token_endpoint && now_ms < p->fetched_at_ms + p->config.ttl_s * 1000 + STALE_MAX_MS;
 }
 
 static bool is_fresh(const struct provider *p, int64_t now_ms)

@@ -6,12 +6,12 @@
  */
 #include "search_addresses.h"
 
-/* clang-format off: one line a key, one line a route */
 static const struct config_key settings[] = {
     REGISTRY_SETTINGS(struct search_settings),
     CONFIG_INT(struct search_settings, cache_max_age_s, "CACHE_MAX_AGE_S", "300", 0, 86400, "s",
                "How long browsers and caches may keep an answer to GET."),
-    CONFIG_END};
+    CONFIG_END,
+};
 
 #define ROUTE_GET(path, handler, doc)                                                              \
     {                                                                                              \
@@ -32,8 +32,6 @@ static const struct route routes[] = {
     ROUTE_GET("/search-addresses", get_search, "the same"),
     ROUTE_GET("/nearest", get_nearest, "?lat=&lon=&limit=: doors around a position"),
 };
-/* clang-format on */
-
 static const struct cors_profile cors_search = {
     .any_origin = true,
     .preflight_status = 200,
@@ -56,5 +54,5 @@ const struct service the_service = {
     .stop = registry_hook_stop,
     .health = registry_hook_health,
     .default_port = 8080,
-    .body_max_bytes = 16384,
+    .workers = 2, /* they never wait for anything: more only take turns */
 };

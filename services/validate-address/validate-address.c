@@ -6,9 +6,10 @@
  */
 #include "validate_address.h"
 
-/* clang-format off: one line a key, one line a route */
-static const struct config_key settings[] = {REGISTRY_SETTINGS(struct validate_settings),
-                                             CONFIG_END};
+static const struct config_key settings[] = {
+    REGISTRY_SETTINGS(struct validate_settings),
+    CONFIG_END,
+};
 
 #define ROUTE_CALL(path, doc)                                                                      \
     {                                                                                              \
@@ -21,8 +22,6 @@ static const struct route routes[] = {
     ROUTE_CALL("/validate_address", "the same"),
     ROUTE_CALL("/validate-address", "the same"),
 };
-/* clang-format on */
-
 const struct service the_service = {
     .name = "validate-address",
     .wire_name = "validate-address",
@@ -38,5 +37,5 @@ const struct service the_service = {
     .stop = registry_hook_stop,
     .health = registry_hook_health,
     .default_port = 8080,
-    .body_max_bytes = 16384,
+    .workers = 2, /* they never wait for anything: more only take turns */
 };

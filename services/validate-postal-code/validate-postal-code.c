@@ -5,9 +5,10 @@
  */
 #include "validate_postal_code.h"
 
-/* clang-format off: one line a key, one line a route */
-static const struct config_key settings[] = {REGISTRY_SETTINGS(struct postcode_settings),
-                                             CONFIG_END};
+static const struct config_key settings[] = {
+    REGISTRY_SETTINGS(struct postcode_settings),
+    CONFIG_END,
+};
 
 #define ROUTE_CALL(path, doc)                                                                      \
     {                                                                                              \
@@ -20,8 +21,6 @@ static const struct route routes[] = {
     ROUTE_CALL("/validate_postal_code", "the same"),
     ROUTE_CALL("/validate-postal-code", "the same"),
 };
-/* clang-format on */
-
 const struct service the_service = {
     .name = "validate-postal-code",
     .wire_name = "validate-postal-code",
@@ -37,5 +36,5 @@ const struct service the_service = {
     .stop = registry_hook_stop,
     .health = registry_hook_health,
     .default_port = 8080,
-    .body_max_bytes = 16384,
+    .workers = 2, /* they never wait for anything: more only take turns */
 };

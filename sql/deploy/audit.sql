@@ -81,7 +81,8 @@ BEGIN
 END
 $$;
 
--- The same for the services, for what happens outside this database.
+-- The same for the services, for what happens outside this database. Rows that functions here rely on later, those of a closing, of a
+-- reset and of a first request to remove votes, are written by these functions alone.
 CREATE FUNCTION elections.audit_append(p_org uuid, p_action text, p_success boolean, p_actor text, p_correlation text, p_election uuid,
                                        p_details jsonb, OUT seq bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -89,6 +90,9 @@ CREATE FUNCTION elections.audit_append(p_org uuid, p_action text, p_success bool
 AS $$
 BEGIN
     PERFORM set_config('app.org_id', p_org::text, true);
+    IF p_action IN ('close_election', 'delete_election', 'reset_all') AND (p_success OR p_details ->> 'code' = 'has_ballots') THEN
+        RAISE EXCEPTION 'this action writes its own audit row' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     seq := elections.audit_write(p_org, p_action, p_success, p_actor, p_correlation, p_election, p_details, NULL, NULL);
 END
 $$;

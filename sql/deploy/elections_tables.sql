@@ -7,7 +7,7 @@ SET LOCAL ROLE ekklesia_owner;
 CREATE FUNCTION elections.option_id(p_option jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE pg_catalog.jsonb_typeof(p_option)
-        WHEN 'string' THEN p_option #>> '{}'
+        WHEN 'string' THEN nullif(p_option #>> '{}', '')
         WHEN 'object' THEN coalesce(nullif(p_option ->> 'id', ''), nullif(p_option ->> 'answer_text', ''),
                                     nullif(p_option ->> 'text', ''), nullif(p_option ->> 'answer_id', ''))
     END;
@@ -76,11 +76,11 @@ CALL elections.guard_table('elections.elections', 'SELECT');
 -- The tables a vote writes have no foreign key: checking one would lock the election's row for every vote.
 
 CREATE TABLE elections.voting_tokens (
-    token_hash    text PRIMARY KEY CHECK (token_hash ~ '^[0-9a-f]{64}$'),
+    token_hash    elections.token_digest PRIMARY KEY,
     org_id        uuid NOT NULL,
     election_id   uuid NOT NULL,
     -- NULL once the election has been closed.
-    slot          bytea,
+    slot          elections.keyed_hash,
     issue         bigint NOT NULL DEFAULT 0,
     key_id        text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT now(),
@@ -95,9 +95,9 @@ CALL elections.guard_table('elections.voting_tokens', 'SELECT');
 
 CREATE TABLE elections.participation (
     election_id uuid NOT NULL,
-    voter       bytea NOT NULL CHECK (octet_length(voter) BETWEEN 16 AND 64),
+    voter       elections.keyed_hash NOT NULL,
     org_id      uuid NOT NULL,
-    voted_at    timestamptz NOT NULL CHECK (voted_at = date_trunc('minute', voted_at, 'UTC')),
+    voted_at    elections.minute NOT NULL,
     PRIMARY KEY (election_id, voter)
 );
 CALL elections.guard_table('elections.participation', 'SELECT');
@@ -109,7 +109,7 @@ CREATE TABLE elections.ballots (
     answer_id   text NOT NULL,
     answer_text text NOT NULL,
     -- Erased at closing: a minute in which one person voted would name the ballot.
-    voted_at    timestamptz CHECK (voted_at = date_trunc('minute', voted_at, 'UTC')),
+    voted_at    elections.minute,
     PRIMARY KEY (election_id, id)
 );
 CALL elections.guard_table('elections.ballots', 'SELECT');

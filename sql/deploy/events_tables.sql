@@ -6,7 +6,7 @@ SET LOCAL ROLE ekklesia_owner;
 -- That a slot has (or is about to have) a token, never the token nor its hash.
 CREATE TABLE events.issues (
     election_id uuid NOT NULL,
-    slot        bytea NOT NULL CHECK (octet_length(slot) BETWEEN 16 AND 64),
+    slot        elections.keyed_hash NOT NULL,
     org_id      uuid NOT NULL,
     issue_no    bigint NOT NULL CHECK (issue_no > 0),
     state       text NOT NULL CHECK (state IN ('pending', 'confirmed', 'failed')),

@@ -5,16 +5,16 @@ SET LOCAL ROLE ekklesia_owner;
 
 CREATE TABLE elections.idempotency (
     org_id      uuid NOT NULL,
-    key         bytea NOT NULL CHECK (octet_length(key) BETWEEN 16 AND 64),
-    fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) BETWEEN 16 AND 64),
-    state       text NOT NULL CHECK (state IN ('running', 'done')),
+    key         elections.keyed_hash NOT NULL,
+    fingerprint elections.keyed_hash NOT NULL,
+    state       text NOT NULL,
     reply       bytea,
     -- The exact end of a claim; NULL for votes, which are stored in one go.
     lease_until timestamptz,
     -- To the minute, because a vote's row must not tell when it was cast.
-    expires_at  timestamptz NOT NULL CHECK (expires_at = date_trunc('minute', expires_at, 'UTC')),
+    expires_at  elections.minute NOT NULL,
     PRIMARY KEY (org_id, key),
-    CHECK ((state = 'done') = (reply IS NOT NULL))
+    CHECK (state = CASE WHEN reply IS NULL THEN 'running' ELSE 'done' END)
 );
 CREATE INDEX ON elections.idempotency (expires_at);
 CALL elections.guard_table('elections.idempotency', 'SELECT');

@@ -40,6 +40,12 @@ CREATE POLICY enumeration ON elections.organisations FOR SELECT TO ekklesia_owne
 SELECT pg_catalog.set_config('app.org_id', '00000000-0000-4000-8000-000000000001', true);
 INSERT INTO elections.organisations (id, slug, name) VALUES ('00000000-0000-4000-8000-000000000001', 'default', 'Default organisation');
 
+-- What may stand in certain columns. Domains, because PostgreSQL parses the checks of a table anew for every statement, and a vote is
+-- several of them.
+CREATE DOMAIN elections.keyed_hash AS bytea CHECK (octet_length(VALUE) BETWEEN 16 AND 64);
+CREATE DOMAIN elections.token_digest AS text CHECK (VALUE ~ '^[0-9a-f]{64}$');
+CREATE DOMAIN elections.minute AS timestamptz CHECK (VALUE = date_trunc('minute', VALUE, 'UTC'));
+
 -- Times as the portals read them. This body, like lock_key's, is bound when it is created: no search path can change it.
 CREATE FUNCTION elections.wire_time(p_time timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -3,8 +3,8 @@
 BEGIN;
 SET LOCAL ROLE ekklesia_owner;
 
--- The functions that run at vote time set enable_seqscan off: tables that were empty this morning would otherwise be read from end
--- to end by plans made then, until autovacuum comes by.
+-- The functions that run at vote time set enable_seqscan off, and their WHERE names key columns only: tables that were empty this
+-- morning would otherwise be read from end to end, or by the wrong index, by plans made then, until autovacuum comes by.
 
 -- The status in effect: an election is closed from the instant its end passes, whether or not anything ran at that instant.
 CREATE FUNCTION elections.status_now(e elections.elections) RETURNS text
@@ -165,19 +165,20 @@ DECLARE
     choice integer;
 BEGIN
     code := set_config('app.org_id', p_org::text, true);
-    SELECT t.election_id, t.slot, t.used, t.expires_at INTO token
-      FROM elections.voting_tokens t WHERE t.token_hash = p_token_hash AND NOT t.revoked FOR UPDATE NOWAIT;
-    known := FOUND;
+    SELECT t.election_id, t.slot, t.used, t.revoked, t.expires_at INTO token
+      FROM elections.voting_tokens t WHERE t.token_hash = p_token_hash FOR UPDATE NOWAIT;
+    known := FOUND AND NOT token.revoked;
     -- After the row is ours: the call that stored this key may have committed just before.
     IF p_idem_key IS NOT NULL THEN
-        SELECT CASE WHEN i.fingerprint <> p_idem_fingerprint THEN 'mismatch' ELSE 'replayed' END,
+        SELECT CASE WHEN i.expires_at <= statement_timestamp() THEN NULL WHEN i.fingerprint <> p_idem_fingerprint THEN 'mismatch'
+                    ELSE 'replayed' END,
                CASE WHEN i.fingerprint = p_idem_fingerprint THEN i.reply END
           INTO code, reply
-          FROM elections.idempotency i
-         WHERE i.org_id = p_org AND i.key = p_idem_key AND i.expires_at > statement_timestamp();
-        IF FOUND THEN
+          FROM elections.idempotency i WHERE i.org_id = p_org AND i.key = p_idem_key;
+        IF code IS NOT NULL THEN
             RETURN;
         END IF;
+        reply := NULL;
     END IF;
     IF NOT known THEN
         code := 'unknown';
@@ -219,7 +220,7 @@ CREATE FUNCTION elections.match_options(p_ids text[], p_answers jsonb, p_selecti
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found integer[] := '{}';
+    places integer[] := '{}';
     selection text;
     place integer;
 BEGIN
@@ -230,9 +231,9 @@ BEGIN
              WHERE jsonb_typeof(o.value) = 'object'
                AND selection IN (o.value ->> 'id', o.value ->> 'answer_id', o.value ->> 'text', o.value ->> 'answer_text');
         END IF;
-        found := found || place;
+        places := places || place;
     END LOOP;
-    RETURN found;
+    RETURN places;
 END
 $$;
 
@@ -259,14 +260,15 @@ BEGIN
     END IF;
     -- After the locks are ours: the call that stored this key may have committed just before.
     IF p_idem_key IS NOT NULL THEN
-        SELECT CASE WHEN i.fingerprint <> p_idem_fingerprint THEN 'mismatch' ELSE 'replayed' END,
+        SELECT CASE WHEN i.expires_at <= statement_timestamp() THEN NULL WHEN i.fingerprint <> p_idem_fingerprint THEN 'mismatch'
+                    ELSE 'replayed' END,
                CASE WHEN i.fingerprint = p_idem_fingerprint THEN i.reply END
           INTO code, reply
-          FROM elections.idempotency i
-         WHERE i.org_id = p_org AND i.key = p_idem_key AND i.expires_at > statement_timestamp();
-        IF FOUND THEN
+          FROM elections.idempotency i WHERE i.org_id = p_org AND i.key = p_idem_key;
+        IF code IS NOT NULL THEN
             RETURN;
         END IF;
+        reply := NULL;
     END IF;
     SELECT e.status, e.eligibility, e.voting_type, e.max_selections, e.scheduled_start, e.scheduled_end, e.answers, e.option_ids,
            e.option_texts
@@ -328,10 +330,10 @@ CREATE FUNCTION elections.token_status(p_org uuid, p_token_hash text, OUT known 
 AS $$
 BEGIN
     PERFORM set_config('app.org_id', p_org::text, true);
-    SELECT true, t.used, elections.wire_time(t.registered_at), elections.wire_time(t.expires_at), e.id, e.title, e.question
+    SELECT NOT t.revoked, t.used, elections.wire_time(t.registered_at), elections.wire_time(t.expires_at), e.id, e.title, e.question
       INTO known, used, registered_at, expires_at, election_id, title, question
       FROM elections.voting_tokens t JOIN elections.elections e ON e.id = t.election_id
-     WHERE t.token_hash = p_token_hash AND NOT t.revoked;
+     WHERE t.token_hash = p_token_hash;
     known := coalesce(known, false);
     used := coalesce(used, false);
 END

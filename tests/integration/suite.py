@@ -257,6 +257,7 @@ class TestStack:
 
     def up(self):
         os.environ.update(evidence.sanitizer_environment())
+        os.environ.setdefault("PG_TEMPLATE", os.path.join(evidence.run_dir(), "pg-template"))
         try:
             self.stack.up(say=lambda _: None)
         except BaseException:

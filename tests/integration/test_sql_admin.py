@@ -287,6 +287,49 @@ def test_delete_with_ballots_refused_in_every_status(world):
     assert world.results(election)["total_voters"] == 1
 
 
+def test_delete_with_ballots_takes_two_operators(world):
+    election, other = world.published(), world.published()
+    world.vote(election)
+    world.vote(other)
+    ask = lambda who, e=election: world.e("delete_election", who, None, uuid.UUID(e))["code"]  # noqa: E731
+    world.act("pause", election)
+    assert [ask("first"), ask("second")] == ["has_ballots", "has_ballots"], "not before it is closed"
+    world.act("close", election)
+    world.act("close", other)
+    assert [ask("first"), ask("first")] == ["has_ballots", "has_ballots"]
+    assert ask("second", other) == "has_ballots", "a request for another election does not count"
+    sealed = world.results(election)["sealed"]
+    assert ask("second") == "deleted"
+    for table in ("ballots", "participation", "voting_tokens", "results"):
+        assert world.root.one(f"SELECT count(*) FROM elections.{table} WHERE election_id = %s", election) == (0,)
+    last = world.admin.rows("SELECT actor, details FROM elections.audit WHERE election_id = %s ORDER BY seq", election)[-1]
+    assert last[0] == "second" and (last[1]["first_actor"], last[1]["sealed"], last[1]["total_voters"]) == ("first", sealed, 1)
+    assert world.results(other)["total_voters"] == 1
+
+
+def test_delete_first_request_older_than_a_day_does_not_count(world):
+    election = world.published()
+    world.vote(election)
+    world.act("close", election)
+    ask = lambda who: world.e("delete_election", who, None, uuid.UUID(election))["code"]  # noqa: E731
+    assert ask("first") == "has_ballots"
+    world.root.rows("SET session_replication_role = replica")
+    world.root.rows("UPDATE elections.audit SET at = at - interval '25 hours' WHERE election_id = %s", election)
+    world.root.rows("SET session_replication_role = origin")
+    assert ask("second") == "has_ballots"
+
+
+@pytest.mark.parametrize("action, success, code", [
+    ("delete_election", False, "has_ballots"), ("delete_election", True, "deleted"), ("close_election", True, None), ("reset_all", True, None)])
+def test_audit_append_cannot_forge_rows_that_functions_rely_on(world, action, success, code):
+    election = uuid.UUID(world.published())
+    for login in ("elections", "events"):
+        session = getattr(world, login)
+        args = (world.org, action, success, "uid", None, election, {"code": code, "from": "closed"})
+        assert session.sqlstate(login + ".audit_append", *args) == "22023"
+    assert world.e("audit_append", "delete_election", False, "uid", None, election, {"code": "forbidden"})["seq"] > 0
+
+
 def test_delete_leaves_audit_rows_and_no_leftovers(world):
     election = world.published()
     world.token(election)

@@ -9,12 +9,13 @@ import secrets
 import sys
 import threading
 import uuid
+import weakref
 
 import psycopg2
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "local"))
-from postgres import Postgres  # noqa: E402
+from postgres import SQL_DIR, Postgres  # noqa: E402, F401
 
 ORG = "00000000-0000-4000-8000-000000000001"
 ANSWERS = ["yes", "no", "abstain"]
@@ -35,10 +36,13 @@ def cluster():
 class Session:
     """A connection as one role; each call is one statement and one transaction, as the services do it."""
 
+    open = weakref.WeakSet()
+
     def __init__(self, role, db="ekklesia", pg=None):
         self.role = role
         self.connection = psycopg2.connect((pg or cluster()).dsn(role, db))
         self.connection.autocommit = True
+        Session.open.add(self)
 
     def close(self):
         self.connection.close()
@@ -215,6 +219,9 @@ class World:
 
 @pytest.fixture
 def world():
+    """A tenant of its own. Also closes what a failing test left open: the server has 25 connections for all of them."""
     made = World()
     yield made
     made.close()
+    for session in list(Session.open):
+        session.close()

@@ -72,7 +72,7 @@ cJSON *document_tree(struct call *c, const struct document *document,
 struct str document_name(const struct call *c, struct str path);
 void add_time(cJSON *to, const char *name, int64_t us);
 
-/* "members/1": pairs of collection and id, all good; "members": one more collection. */
+/* "members/1": pairs of collection and id, all good, or none; "members": one more collection. */
 bool path_is_document(struct str path, struct refusal *r);
 bool path_is_collection(struct str path, struct refusal *r);
 /* The part of a full name behind "/documents/"; it must be a document of this database. */

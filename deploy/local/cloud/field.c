@@ -134,14 +134,19 @@ static void drop(cJSON *fields, struct str name)
         cJSON_Delete(cJSON_DetachItemViaPointer(fields, member));
 }
 
-static void put(cJSON *fields, struct str name, cJSON *value)
+/* A copy of the value, or an empty map when there is none, in place of what is there. */
+static cJSON *put(cJSON *fields, struct str name, const cJSON *value)
 {
     char *text = strndup(name.ptr, name.len);
 
     must(text);
     drop(fields, name);
-    json_add_item(fields, text, value);
+    if (value)
+        json_add_copy(fields, text, value);
+    else
+        json_add_object(json_add_object(json_add_object(fields, text), "mapValue"), "fields");
     free(text);
+    return member_of(fields, name);
 }
 
 bool field_set(cJSON *fields, const struct field_path *path, const cJSON *value, struct refusal *r)
@@ -152,16 +157,11 @@ bool field_set(cJSON *fields, const struct field_path *path, const cJSON *value,
     for (size_t i = 0; i + 1 < path->count; i++) {
         cJSON *next = member_of(fields, path->parts[i]);
 
-        if (!inner_fields(next)) {
-            cJSON *map = cJSON_CreateObject();
-
-            json_add_object(json_add_object(map, "mapValue"), "fields");
-            put(fields, path->parts[i], map);
-            next = map;
-        }
+        if (!inner_fields(next))
+            next = put(fields, path->parts[i], NULL);
         fields = inner_fields(next);
     }
-    put(fields, path->parts[path->count - 1], cJSON_Duplicate(value, true));
+    put(fields, path->parts[path->count - 1], value);
     return true;
 }
 

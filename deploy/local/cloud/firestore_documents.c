@@ -16,7 +16,7 @@ static bool path_has_parts(struct str path, size_t odd, struct refusal *r)
     struct str rest = path, part;
     size_t count = 0;
 
-    while (str_split(&rest, '/', &part)) {
+    while (path.len > 0 && str_split(&rest, '/', &part)) {
         if (!part_is_good(part, r))
             return false;
         count++;
@@ -39,7 +39,8 @@ bool name_path(struct call *c, struct str name, struct str *ret_path)
 {
     struct str rest = str_skip(name, c->database.len);
 
-    if (!str_starts_with(name, c->database) || !str_starts_with(rest, STR("/documents/")))
+    if (!str_starts_with(name, c->database) || !str_starts_with(rest, STR("/documents/")) ||
+        str_eq(rest, STR("/documents/")))
         return refuse(&c->refusal, GSTATUS_INVALID_ARGUMENT,
                       "Document name is none of this database.");
     *ret_path = str_skip(rest, sizeof("/documents/") - 1);
@@ -137,8 +138,8 @@ void document_delete(struct call *c, struct str path)
 
 static bool is_below(struct str parent, struct str path)
 {
-    return parent.len == 0 || (str_starts_with(path, parent) && path.len > parent.len &&
-                               path.ptr[parent.len] == '/');
+    return parent.len == 0 ||
+           (str_starts_with(path, parent) && path.len > parent.len && path.ptr[parent.len] == '/');
 }
 
 /* Right below: its collection is one of the parent's own. */
@@ -186,7 +187,8 @@ void documents_visit(struct call *c, const struct scope *scope,
     sqlite3_stmt *rows = scan_statement(c, scope);
 
     while (store_step(c->store, rows)) {
-        struct str path = str_n(sqlite3_column_text(rows, 0), (size_t)sqlite3_column_bytes(rows, 0));
+        struct str path =
+            str_n(sqlite3_column_text(rows, 0), (size_t)sqlite3_column_bytes(rows, 0));
         struct document document = {.exists = true};
         bool keep = false;
 
@@ -236,8 +238,8 @@ cJSON *document_tree(struct call *c, const struct document *document,
                      const struct field_path *paths, size_t path_count)
 {
     cJSON *tree = json_object(c->a);
-    const cJSON *fields = paths ? fields_project(c->a, document->fields, paths, path_count)
-                                : document->fields;
+    const cJSON *fields =
+        paths ? fields_project(c->a, document->fields, paths, path_count) : document->fields;
 
     json_add_str(tree, "name", document_name(c, document->path));
     if (fields->child)

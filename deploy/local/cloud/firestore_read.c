@@ -11,7 +11,8 @@ const cJSON *get_document(struct call *c)
     struct field_path *paths;
     size_t count;
 
-    if (!path_is_document(c->path, &c->refusal) || !mask_param(c, "mask.fieldPaths", &paths, &count))
+    if (!path_is_document(c->path, &c->refusal) ||
+        !mask_param(c, "mask.fieldPaths", &paths, &count))
         return NULL;
     document_load(c, c->path, &document);
     if (!document.exists) {
@@ -55,8 +56,7 @@ static bool add_found(struct call *c, const cJSON *name, struct transaction *tra
 
 const cJSON *batch_get(struct call *c)
 {
-    static const char *const known[] = {"documents",      "mask",     "transaction",
-                                        "newTransaction", NULL};
+    static const char *const known[] = {"documents", "mask", "transaction", "newTransaction", NULL};
     const cJSON *list = json_get(c->body, "documents"), *name;
     cJSON *reply = json_array(c->a);
     struct transaction *transaction;
@@ -72,8 +72,7 @@ const cJSON *batch_get(struct call *c)
         json_add_str(json_add_object(reply, NULL), "transaction", started);
     cJSON_ArrayForEach(name, list)
     {
-        if (!was_asked_before(list, name) &&
-            !add_found(c, name, transaction, paths, count, reply))
+        if (!was_asked_before(list, name) && !add_found(c, name, transaction, paths, count, reply))
             return NULL;
     }
     return reply;
@@ -250,7 +249,8 @@ const cJSON *list_documents(struct call *c)
     size_t at = c->path.len, start;
     int64_t size;
 
-    if (!path_is_collection(c->path, &c->refusal) || !read_orders(c, &l) || !read_page_size(c, &size))
+    if (!path_is_collection(c->path, &c->refusal) || !read_orders(c, &l) ||
+        !read_page_size(c, &size))
         return NULL;
     while (at > 0 && c->path.ptr[at - 1] != '/')
         at--;
@@ -265,7 +265,8 @@ const cJSON *list_documents(struct call *c)
         }
         paths_visit(c, c->path, keep_missing, &l);
     }
-    qsort_r(l.documents, l.count, sizeof *l.documents, compare, &l);
+    if (l.count > 1)
+        qsort_r(l.documents, l.count, sizeof *l.documents, compare, &l);
     if (!find_start(c, &l, &start))
         return NULL;
     return list_reply(c, &l, start, (size_t)size);

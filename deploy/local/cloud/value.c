@@ -185,8 +185,9 @@ static bool name_is_allowed(const char *name, struct refusal *r)
         return refuse(r, GSTATUS_INVALID_ARGUMENT, "The property.name is the empty string.");
     if (s.len >= 4 && str_starts_with(s, STR("__")) && str_ends_with(s, STR("__")))
         return refuse(r, GSTATUS_INVALID_ARGUMENT, "a field name is reserved");
-    return s.len <= NAME_MAX_BYTES || refuse(r, GSTATUS_INVALID_ARGUMENT,
-                                             "a field name is longer than %d bytes", NAME_MAX_BYTES);
+    return s.len <= NAME_MAX_BYTES ||
+           refuse(r, GSTATUS_INVALID_ARGUMENT, "a field name is longer than %d bytes",
+                  NAME_MAX_BYTES);
 }
 
 static bool read_members(const cJSON *fields, cJSON *to, int depth, struct refusal *r)

@@ -1,6 +1,6 @@
 /* value_order.c - which value comes first, and which are the same; see value.h */
-#include "value.h"
 #include "base/encode.h"
+#include "value.h"
 
 #include <math.h>
 
@@ -23,11 +23,11 @@ static enum rank rank_of(const cJSON *value)
         const char *name;
         enum rank rank;
     } names[] = {
-        {"nullValue", RANK_NULL},       {"booleanValue", RANK_BOOLEAN},
-        {"integerValue", RANK_NUMBER},  {"doubleValue", RANK_NUMBER},
-        {"timestampValue", RANK_TIME},  {"stringValue", RANK_STRING},
-        {"bytesValue", RANK_BYTES},     {"referenceValue", RANK_REFERENCE},
-        {"geoPointValue", RANK_POINT},  {"arrayValue", RANK_ARRAY},
+        {"nullValue", RANK_NULL},      {"booleanValue", RANK_BOOLEAN},
+        {"integerValue", RANK_NUMBER}, {"doubleValue", RANK_NUMBER},
+        {"timestampValue", RANK_TIME}, {"stringValue", RANK_STRING},
+        {"bytesValue", RANK_BYTES},    {"referenceValue", RANK_REFERENCE},
+        {"geoPointValue", RANK_POINT}, {"arrayValue", RANK_ARRAY},
         {"mapValue", RANK_MAP},
     };
 
@@ -85,6 +85,26 @@ static int compare_bytes(const cJSON *left, const cJSON *right)
     return order;
 }
 
+/* "__id7__" is the number 7, which comes before all texts. The clients use the least of them as a
+ * bound. */
+static bool is_numeric_id(struct str part, int64_t *ret)
+{
+    return str_starts_with(part, STR("__id")) && str_ends_with(part, STR("__")) && part.len > 6 &&
+           str_parse_i64(str_n(part.ptr + 4, part.len - 6), INT64_MIN, INT64_MAX, ret);
+}
+
+static int compare_parts(struct str left, struct str right)
+{
+    int64_t l = 0, r = 0;
+    bool left_is_numeric = is_numeric_id(left, &l), right_is_numeric = is_numeric_id(right, &r);
+
+    if (left_is_numeric && right_is_numeric)
+        return (l > r) - (l < r);
+    if (left_is_numeric != right_is_numeric)
+        return left_is_numeric ? -1 : 1;
+    return str_cmp(left, right);
+}
+
 int path_compare(struct str left, struct str right)
 {
     struct str l, r;
@@ -93,7 +113,7 @@ int path_compare(struct str left, struct str right)
     while (order == 0 && left.ptr && right.ptr) {
         (void)str_split(&left, '/', &l);
         (void)str_split(&right, '/', &r);
-        order = str_cmp(l, r);
+        order = compare_parts(l, r);
     }
     return order != 0 ? order : (left.ptr ? 1 : 0) - (right.ptr ? 1 : 0);
 }

@@ -216,7 +216,7 @@ static void test_firestore_batch_write_gives_each_its_verdict(void **state)
                         "{\"writes\":[{\"update\":{\"name\":\"" ROOT "c/2\"}}]}");
 }
 
-static void test_firestore_batch_write_chunks_by_count_and_bytes(void **state)
+static void test_firestore_batch_write_chunks_by_bytes(void **state)
 {
     (void)state;
     enum { COUNT = 50 };
@@ -242,7 +242,7 @@ static void test_firestore_batch_write_chunks_by_count_and_bytes(void **state)
         }
     }
     assert_int_equal(sent, COUNT);
-    assert_true(fake_asked_count() > 10 && fake_asked_count() < COUNT);
+    assert_true(fake_asked_count() >= 10 && fake_asked_count() < COUNT);
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(errors[i], ERR_NONE);
 }
@@ -444,7 +444,7 @@ int main(void)
         FS_TEST(test_firestore_commit_increment_is_never_sent_twice),
         FS_TEST(test_firestore_commit_over_the_limit_is_not_sent),
         FS_TEST(test_firestore_batch_write_gives_each_its_verdict),
-        FS_TEST(test_firestore_batch_write_chunks_by_count_and_bytes),
+        FS_TEST(test_firestore_batch_write_chunks_by_bytes),
         FS_TEST(test_firestore_batch_write_same_document_goes_later),
         FS_TEST(test_firestore_batch_write_too_large_one_leaves_the_others),
         FS_TEST(test_firestore_batch_write_nothing_heard_is_false),

@@ -292,6 +292,23 @@ static void test_google_call_refused_connection_is_unavailable(void **state)
     (void)close(fd);
 }
 
+static void test_google_call_open_breaker_ends_the_repeats(void **state)
+{
+    (void)state;
+    const struct http_client_config config = {.name = "google",
+                                              .allow_http = true,
+                                              .parallel_max = 1,
+                                              .connect_timeout_ms = 2000,
+                                              .breaker_failures = 2,
+                                              .breaker_open_ms = 60000};
+    http_client_free(fake.client);
+    fake.client = http_client_new(&config);
+    fake_says(503, "busy");
+    assert_error(ask(true), ERR_UNAVAILABLE);
+    assert_error(ask(true), ERR_UNAVAILABLE);
+    assert_int_equal(fake_asked_count(), 2);
+}
+
 static void test_google_base_url_table(void **state)
 {
     (void)state;
@@ -330,6 +347,7 @@ int main(void)
         FAKE_TEST(test_google_call_hanging_or_dripping_ends_at_the_deadline),
         FAKE_TEST(test_google_call_huge_or_no_http_is_bad_gateway),
         FAKE_TEST(test_google_call_refused_connection_is_unavailable),
+        FAKE_TEST(test_google_call_open_breaker_ends_the_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

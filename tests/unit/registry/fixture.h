@@ -16,7 +16,7 @@
 static char fixture_dir[64];
 
 /* Path of something in the checkout, found from this file's own. Static memory. */
-static const char *checkout(const char *rest)
+static inline const char *checkout(const char *rest)
 {
     static char path[4096];
     char here[4096];
@@ -26,7 +26,7 @@ static const char *checkout(const char *rest)
     return path;
 }
 
-static const char *scratch(const char *name)
+static inline const char *scratch(const char *name)
 {
     static char path[4][256];
     static unsigned turn;
@@ -36,7 +36,7 @@ static const char *scratch(const char *name)
     return out;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
+static inline int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
 {
     (void)st;
     (void)flag;
@@ -44,20 +44,20 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
     return remove(path);
 }
 
-static int make_scratch(void **state)
+static inline int make_scratch(void **state)
 {
     (void)state;
     (void)snprintf(fixture_dir, sizeof fixture_dir, "/tmp/registry-test-XXXXXX");
     return mkdtemp(fixture_dir) ? 0 : -1;
 }
 
-static int drop_scratch(void **state)
+static inline int drop_scratch(void **state)
 {
     (void)state;
     return nftw(fixture_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static bool read_own_tables(struct source *s, struct error *e)
+static inline bool read_own_tables(struct source *s, struct error *e)
 {
     FILE *in = fopen(checkout("deploy/registry/municipalities.csv"), "re");
     bool ok = in && source_read_municipalities(s, in, e);
@@ -72,7 +72,8 @@ static bool read_own_tables(struct source *s, struct error *e)
 }
 
 /* Builds `db` from rows; the source goes to *ret_source when that is not NULL. */
-static bool build_from(FILE *rows, const char *db, struct source **ret_source, struct error *e)
+static inline bool build_from(FILE *rows, const char *db, struct source **ret_source,
+                              struct error *e)
 {
     const struct database_facts facts = {
         .source_date = "2022-11-20", .source_name = "test", .built_unix_ms = 1700000000000};
@@ -92,7 +93,7 @@ static bool build_from(FILE *rows, const char *db, struct source **ret_source, s
     return ok;
 }
 
-__attribute__((unused)) static struct registry *open_fixture(unsigned readers)
+static inline struct registry *open_fixture(unsigned readers)
 {
     struct error e = {0};
     struct registry *r;
@@ -110,7 +111,7 @@ __attribute__((unused)) static struct registry *open_fixture(unsigned readers)
 }
 
 /* NULL, and says so, when the real rows are not beside the checkout. */
-__attribute__((unused)) static struct registry *open_real(void)
+static inline struct registry *open_real(void)
 {
     const char *vectors = getenv("VECTORS_DIR");
     char command[4200], path[4096];
@@ -137,7 +138,7 @@ __attribute__((unused)) static struct registry *open_real(void)
 }
 
 /* "Laugavegur 22, 101 Reykjavík" */
-static struct str display_of(struct registry_reader *r, struct arena *a, uint32_t door)
+static inline struct str display_of(struct registry_reader *r, struct arena *a, uint32_t door)
 {
     struct address address;
     struct error e = {0};

@@ -15,6 +15,7 @@
 #define MISTYPED_NAMES   2000
 #define MISTYPED_PERCENT 98
 #define LETTERS_MAX      256
+#define STREETS_MAX      1500 /* more than begin with any three letters */
 
 static struct registry *registry;
 static struct registry_reader *reader;
@@ -67,6 +68,18 @@ static bool finds(struct str text, uint32_t name, size_t limit, size_t among)
     return false;
 }
 
+/* "3. " has three characters, but one that counts. */
+static bool has_three_letters(struct str text)
+{
+    struct buf key;
+    bool enough;
+
+    buf_init(&key, 1000);
+    enough = name_key(text, &key) && key.len >= 3;
+    buf_done(&key);
+    return enough;
+}
+
 struct prefix {
     struct str text;
     uint32_t name;
@@ -92,6 +105,8 @@ static struct prefix *collect_prefixes(size_t *ret_count)
         if (p->names[name].first_street == p->names[name + 1].first_street)
             continue; /* a building's name */
         for (size_t i = 3; i <= n; i++) {
+            if (!has_three_letters(str_take(text, starts[i])))
+                continue;
             must(count < capacity);
             all[count++] = (struct prefix){str_take(text, starts[i]), name};
         }
@@ -118,7 +133,7 @@ static void test_search_doors_every_prefix_of_three_letters_finds_its_street(voi
     for (size_t from = 0, end; from < count; from = end) {
         struct search_result found;
 
-        search_doors(reader, arena, all[from].text, SEARCH_LIMIT_MAX, &found);
+        search_doors(reader, arena, all[from].text, STREETS_MAX, &found);
         searches++;
         memset(place, 0, p->name_count);
         for (size_t i = found.count; i-- > 0;)

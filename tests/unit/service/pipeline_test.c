@@ -15,7 +15,6 @@
 #include "base/encode.h"
 #include "service/state.h"
 
-
 static void answer_echo(const struct request *req, struct response *res)
 {
     respond_json(res, 200, req->body);

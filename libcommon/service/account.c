@@ -1,0 +1,216 @@
+/* account.c - see account.h */
+#include "service/account.h"
+
+#include "service/account_cache.h"
+#include "service/state.h"
+
+#define ACCOUNTS_MAX 5000
+
+/* --- rules --- */
+
+enum membership account_membership(const struct request *req)
+{
+    const struct account *live = &req->account;
+    enum claim_state claim = req->identity.is_member;
+
+    if (!req->identity.has_kennitala || claim == CLAIM_FALSE)
+        return MEMBERSHIP_NOT_PROVEN;
+    if (!live->checked)
+        return claim == CLAIM_TRUE ? MEMBERSHIP_PROVEN : MEMBERSHIP_NOT_PROVEN;
+    if (live->records_known)
+        return live->is_active ? MEMBERSHIP_PROVEN : MEMBERSHIP_NOT_PROVEN;
+    if (claim != CLAIM_TRUE || (live->records_seen && !live->is_active))
+        return MEMBERSHIP_NOT_PROVEN;
+    return live->strict ? MEMBERSHIP_UNKNOWN : MEMBERSHIP_PROVEN;
+}
+
+enum membership account_confirms_role(const struct request *req, const char *role)
+{
+    const struct account *live = &req->account;
+    bool has_it =
+        live->is_superuser || (live->is_admin && !str_eq_text(str_from(role), "superuser"));
+
+    if (!live->checked)
+        return MEMBERSHIP_PROVEN;
+    if (live->records_known || (live->records_seen && !has_it))
+        return has_it ? MEMBERSHIP_PROVEN : MEMBERSHIP_NOT_PROVEN;
+    return live->strict ? MEMBERSHIP_UNKNOWN : MEMBERSHIP_PROVEN;
+}
+
+bool member_is_proven(const struct request *req, struct response *res)
+{
+    if (!req->identity.has_kennitala) {
+        respond_error(res, ERR_UNAUTHENTICATED,
+                      "Your sign-in does not carry an identity number. Please sign in again.");
+        return false;
+    }
+    switch (account_membership(req)) {
+    case MEMBERSHIP_PROVEN:
+        return true;
+    case MEMBERSHIP_UNKNOWN:
+        respond_error(res, ERR_UNAVAILABLE,
+                      "Your membership cannot be checked right now. Please try again in a moment.");
+        return false;
+    case MEMBERSHIP_NOT_PROVEN:
+        break;
+    }
+    respond_error(res, ERR_FORBIDDEN, "Only confirmed members can do this.");
+    return false;
+}
+
+void member_slot(const struct request *req, const char *voter_key, struct str election_id,
+                 unsigned char ret_slot[SHA256_BYTES])
+{
+    const struct identity *id = &req->identity;
+    const struct str fields[] = {id->has_kennitala ? STR("slot") : STR("uid"), req->org_id,
+                                 election_id,
+                                 id->has_kennitala ? str_from(id->kennitala) : id->uid};
+
+    hmac_sha256_fields(str_from(voter_key), fields, ARRAY_LEN(fields), ret_slot);
+}
+
+/* --- the look-up --- */
+
+static void ask_authentication(struct service_state *state, struct str uid, struct arena *a,
+                               int64_t deadline_ms, struct account *ret)
+{
+    struct identity_account found;
+    struct error e = {0};
+
+    if (!identity_lookup(state->identity_toolkit, uid, a, deadline_ms, &found, &e)) {
+        log_warning("account not looked up", LOG_TEXT("reason", str_from(e.detail)));
+        return;
+    }
+    ret->auth_known = true;
+    /* A deleted account signs nobody in any more. */
+    ret->disabled = !found.exists || found.disabled;
+    ret->valid_since_s = found.valid_since_s;
+}
+
+static void read_roles(const cJSON *fields, struct account *ret)
+{
+    const cJSON *roles = fs_get_array(fields, "roles"), *role;
+
+    cJSON_ArrayForEach(role, roles)
+    {
+        struct str name = fs_value_str(role);
+
+        if (str_eq_text(name, "admin") || str_eq_text(name, "election-manager"))
+            ret->is_admin = true;
+        if (str_eq_text(name, "superuser") || str_eq_text(name, "superadmin"))
+            ret->is_superuser = true;
+    }
+}
+
+/* Nothing there means no role and no membership: that is an answer too. */
+static void ask_records(struct service_state *state, struct str uid, const char *kennitala,
+                        struct arena *a, int64_t deadline_ms, struct account *ret)
+{
+    struct fs_document found[2] = {{0}};
+    struct str paths[2], status = STR("");
+    struct error e = {0};
+    size_t count = 0, user = 0, member = 0;
+
+    if (firestore_id_is_valid(uid)) {
+        user = ++count;
+        paths[user - 1] = arena_printf(a, "users/%.*s", STR_ARG(uid));
+    }
+    if (kennitala[0]) {
+        member = ++count;
+        paths[member - 1] = arena_printf(a, "members/%s", kennitala);
+    }
+    if (count > 0 &&
+        !firestore_get_all(state->firestore, paths, count, NULL, a, deadline_ms, found, &e)) {
+        log_warning("member record not looked up", LOG_TEXT("reason", str_from(e.detail)));
+        return;
+    }
+    ret->records_known = true;
+    if (user && found[user - 1].exists)
+        read_roles(found[user - 1].fields, ret);
+    if (member && found[member - 1].exists &&
+        fs_get_str(found[member - 1].fields, "membership.status", &status))
+        ret->is_active = str_eq_text(status, "active");
+}
+
+static void look_up(void *context, struct str uid, const char *kennitala, struct arena *a,
+                    int64_t deadline_ms, struct account *ret)
+{
+    struct service_state *state = context;
+
+    ask_authentication(state, uid, a, deadline_ms, ret);
+    ask_records(state, uid, kennitala, a, deadline_ms, ret);
+}
+
+static void collect(void *arg, struct buf *out)
+{
+    struct service_state *state = arg;
+    struct account_cache_stats s;
+
+    account_cache_get_stats(state->accounts, &s);
+    metrics_print_value(out, "account_cache_size", METRIC_GAUGE, "Accounts known.", "", s.accounts);
+    metrics_print_value(out, "account_look_ups_total", METRIC_COUNTER, "Accounts asked for.", "",
+                        (double)s.look_ups);
+    metrics_print_value(out, "account_look_up_failures_total", METRIC_COUNTER,
+                        "Of these without a whole answer.", "", (double)s.failures);
+}
+
+bool account_open(struct service_state *state, struct error *e)
+{
+    const struct account_cache_config config = {
+        .look_up = look_up,
+        .context = state,
+        .keep_ms = state->account.cache_s * 1000,
+        .timeout_ms = state->account.timeout_ms,
+        .accounts_max = ACCOUNTS_MAX,
+        .refresh = true,
+    };
+
+    if (state->account.check == ACCOUNT_CHECK_OFF)
+        return true;
+    state->accounts = account_cache_new(&config);
+    if (!state->accounts)
+        return error_set(e, ERR_UNAVAILABLE, "no thread for the account cache");
+    metrics_collector(state->metrics, collect, state);
+    return true;
+}
+
+void account_close(struct service_state *state)
+{
+    account_cache_free(state->accounts);
+    state->accounts = NULL;
+}
+
+static bool refuse(struct response *res, const char *reason)
+{
+    cJSON *extra = json_object(res->request->arena);
+
+    json_add_text(extra, "code", "INVALID_AUTH_TOKEN");
+    respond_error_extra(res, ERR_UNAUTHENTICATED, "Invalid or expired authentication token", extra);
+    res->log_reason = reason;
+    return false;
+}
+
+bool account_admit(struct request *req, struct response *res)
+{
+    struct account *live = &req->account;
+    const struct identity *id = &req->identity;
+
+    if (!req->state->accounts)
+        return true;
+    account_cache_get(req->state->accounts, id->uid, id->has_kennitala ? id->kennitala : "",
+                      clock_mono_ms(), req->deadline_ms, live);
+    live->checked = true;
+    live->strict = req->state->account.strict;
+    /* Also when it is only remembered: who was shut out stays out while nobody can be asked. */
+    if (live->disabled)
+        return refuse(res, "account disabled");
+    if (id->auth_time_s < live->valid_since_s)
+        return refuse(res, "token revoked");
+    if (!live->auth_known && live->strict) {
+        respond_error(res, ERR_UNAVAILABLE,
+                      "Your account cannot be checked right now. Please try again in a moment.");
+        res->log_reason = "account unknown";
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,97 @@
+/* admin.c - see admin.h */
+#include "admin.h"
+
+/* The role stands in the token; the live account must confirm it (V-G6). */
+static bool role_is_confirmed(const struct request *req, struct response *res,
+                              enum operator_rank rank)
+{
+    cJSON *extra;
+
+    switch (account_confirms_role(req, rank == OPERATOR_SUPERUSER ? "superuser" : "admin")) {
+    case MEMBERSHIP_PROVEN:
+        return true;
+    case MEMBERSHIP_UNKNOWN:
+        respond_error(res, ERR_UNAVAILABLE,
+                      "Your role cannot be checked right now. Please try again in a moment.");
+        return false;
+    case MEMBERSHIP_NOT_PROVEN:
+        break;
+    }
+    extra = json_object(req->arena);
+    json_add_text(extra, "code", "ROLE_VERIFICATION_FAILED");
+    respond_error_extra(res, ERR_FORBIDDEN, "Your role has changed. Please sign in again.", extra);
+    return false;
+}
+
+bool operator_is_allowed(const struct request *req, struct response *res, enum operator_rank rank)
+{
+    if (!member_is_proven(req, res))
+        return false;
+    if (identity_has_role(&req->identity, "superuser") ||
+        (rank == OPERATOR_ADMIN && identity_has_role(&req->identity, "admin")))
+        return role_is_confirmed(req, res, rank);
+    respond_error(res, ERR_FORBIDDEN, "You do not have the role this needs.");
+    return false;
+}
+
+bool admin_election_id(const struct request *req, struct response *res, struct str *ret_id)
+{
+    *ret_id = req->params[0];
+    if (uuid_is_valid(*ret_id))
+        return true;
+    respond_error(res, ERR_NOT_FOUND, "There is no such election.");
+    return false;
+}
+
+bool admin_call(const struct request *req, struct response *res,
+                const struct pg_statement *statement, struct str election_id, struct str more,
+                struct pg_result *ret_row)
+{
+    struct pg_param params[5] = {PG_TEXT(req->org_id), PG_TEXT(req->identity.uid),
+                                 PG_TEXT(req->correlation_id)};
+    size_t count = 3;
+    struct error e = {0};
+
+    if (!str_is_empty(election_id))
+        params[count++] = PG_TEXT(election_id);
+    if (!str_is_empty(more))
+        params[count++] = PG_TEXT(more);
+    if (pg_call(service_pool(req->state), statement, params, count, req->arena, req->deadline_ms,
+                ret_row, &e))
+        return true;
+    respond_failure(res, &e);
+    return false;
+}
+
+void respond_column(struct response *res, int status, const struct pg_result *row, int column)
+{
+    respond_text(res, status, "application/json; charset=utf-8", pg_get(row, 0, column));
+}
+
+const cJSON *admin_column(const struct request *req, const struct pg_result *row, int column)
+{
+    struct error e = {0};
+    const cJSON *value = json_parse(req->arena, pg_get(row, 0, column), &e);
+
+    must(value != NULL);
+    return value;
+}
+
+struct str admin_fields(const struct request *req, const char *const *names)
+{
+    cJSON *fields = json_object(req->arena);
+    struct buf text;
+    struct str copy;
+
+    for (; *names; names++) {
+        const cJSON *value = json_get(req->body, *names);
+
+        if (value)
+            json_add_item(fields, *names, cJSON_Duplicate(value, true));
+    }
+    buf_init(&text, HTTP_BODY_MAX_BYTES);
+    must(json_write(&text, fields));
+    copy = arena_dup(req->arena, buf_str(&text));
+    buf_done(&text);
+    return copy;
+}

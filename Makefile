@@ -32,6 +32,7 @@ build: packages
 
 asan:
 	@deploy/local/install test
+	@tests/peers/install
 	@cmake --preset asan --log-level=WARNING
 	@cmake --build build/asan --parallel $(JOBS)
 

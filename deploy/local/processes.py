@@ -80,7 +80,12 @@ class Process:
 
     def exit_code(self):
         """Only known for processes this program started itself."""
-        return self.popen.poll() if self.popen is not None else None
+        if self.popen is None or self.alive():
+            return None
+        try:
+            return self.popen.wait(5)  # its main thread may have ended a little before its others
+        except subprocess.TimeoutExpired:
+            return None
 
     def signal(self, number):
         if self.alive():

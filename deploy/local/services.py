@@ -85,6 +85,11 @@ MEMBERS_SERVICES = {
         "DJANGO_API_BASE_URL": "{url[local-cloud]}/django",  # a stack has no register; that somebody answers is enough
     },
     "cleanupauditlogs": {**MEMBERS, "AUDIT_KEY": "{secret[audit-key]}"},
+    "syncmembers": {
+        **MEMBERS,
+        "AUDIT_KEY": "{secret[audit-key]}",
+        "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+    },
     "auditmemberchanges": {
         **EVENTS_ONLY,
         "AUDIT_KEY": "{secret[audit-key]}",
@@ -98,6 +103,10 @@ MEMBERS_SERVICES = {
         **MEMBERS,
         "DJANGO_API_TOKEN": "{secret[django-api-token]}",
     },
+    "updatememberprofile": {
+        **MEMBERS,
+        "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+    },
 }
 
 SERVICES = {
@@ -106,6 +115,7 @@ SERVICES = {
         "LOG_SALT": "{secret[log-salt]}",
         "FIREBASE_PROJECT_ID": PROJECT_ID,
         "KEY_DIR": "{secrets_dir}",
+        "DATABASE_FILE": "{secrets_dir}/cloud.sqlite",
         "KENNI_CLIENT_SECRET": "{secret[kenni-client-secret]}",
         "REQUEST_BUDGET_MS": "30000",  # thousands of tokens in one call
     },

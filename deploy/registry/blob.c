@@ -34,6 +34,7 @@ struct key_entry {
     struct str text;
     uint32_t name;
     uint8_t form;
+    uint8_t plain;
 };
 
 struct key_list {
@@ -43,6 +44,15 @@ struct key_list {
     bool (*fold)(struct str, struct buf *);
     bool stored_only; /* no derived cases: typing errors are counted from what people read */
 };
+
+static size_t shared_bytes(struct str a, struct str b)
+{
+    size_t n = 0;
+
+    while (n < a.len && n < b.len && a.ptr[n] == b.ptr[n])
+        n++;
+    return n;
+}
 
 static void add_key(struct writer *w, struct key_list *list, struct str text, uint32_t name,
                     enum pack_form form)
@@ -60,7 +70,9 @@ static void add_key(struct writer *w, struct key_list *list, struct str text, ui
         list->items = realloc(list->items, list->capacity * sizeof *list->items);
         must(list->items);
     }
-    list->items[list->count++] = (struct key_entry){key, name, (uint8_t)form};
+    list->items[list->count++] =
+        (struct key_entry){key, name, (uint8_t)form,
+                           (uint8_t)shared_bytes(key, writer_folded(w, text, name_spelling))};
 }
 
 static void add_cases(struct writer *w, struct key_list *list, struct str nominative,
@@ -125,15 +137,6 @@ static int by_key(const void *a, const void *b)
     return x->form - y->form;
 }
 
-static size_t shared_bytes(struct str a, struct str b)
-{
-    size_t n = 0;
-
-    while (n < a.len && n < b.len && a.ptr[n] == b.ptr[n])
-        n++;
-    return n;
-}
-
 /* Names with the same key share its bytes. */
 static void write_sorted(struct writer *w, struct key_list *list, enum pack_part text_part,
                          enum pack_part key_part)
@@ -147,6 +150,7 @@ static void write_sorted(struct writer *w, struct key_list *list, enum pack_part
             .name = k->name,
             .length = (uint8_t)k->text.len,
             .form = k->form,
+            .plain = k->plain,
         };
 
         if (i > 0 && shared == k->text.len && shared == k[-1].text.len)

@@ -57,14 +57,10 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->accept_change = true;
         else if (strcmp(argv[i], "--quiet") == 0)
             o->quiet = true;
-        else if (argv[i][0] == '-' && argv[i][1] != '\0')
+        else if ((argv[i][0] == '-' && argv[i][1] != '\0') || (o->csv && o->db))
             return false;
-        else if (!o->csv)
-            o->csv = argv[i];
-        else if (!o->db)
-            o->db = argv[i];
         else
-            return false;
+            *(o->csv ? &o->db : &o->csv) = argv[i];
     }
     return o->csv && o->db && o->postcodes && o->municipalities &&
            (!o->source_date || is_date(o->source_date));

@@ -41,26 +41,36 @@ static uint32_t lower_bound(const struct pack *p, struct str text)
     return low;
 }
 
-static unsigned cost_of(const struct pack *p, const struct pack_key *key, bool whole,
-                        const struct match_text *text)
+/* Whether the name begins with the text as it was typed. Mostly the key alone tells: what has no
+ * accents is spelled as its key. */
+static bool is_spelled_so(const struct pack *p, const struct pack_key *key,
+                          const struct match_text *text, bool text_is_plain)
 {
-    struct str spelling;
+    if (text_is_plain)
+        return key->plain >= text->key.len;
+    if (key->plain >= text->key.len)
+        return false;
+    return str_starts_with(pack_text(p, p->names[key->name].spelling), text->spelling);
+}
+
+static unsigned cost_of(const struct pack *p, const struct pack_key *key, bool whole,
+                        const struct match_text *text, bool text_is_plain)
+{
+    bool nearly = key->length == text->key.len + 1;
 
     if (key->form == FORM_WORD)
         return MATCH_WORD;
     if (key->form != FORM_NOMINATIVE)
         return whole ? MATCH_INFLECTED : MATCH_INFLECTED_PREFIX;
-    spelling = pack_text(p, p->names[key->name].spelling);
-    if (whole)
-        return str_eq(spelling, text->spelling) ? MATCH_EXACT : MATCH_FOLDED;
-    if (!str_starts_with(spelling, text->spelling))
-        return key->length == text->key.len + 1 ? MATCH_FOLDED_PREFIX - 1 : MATCH_FOLDED_PREFIX;
-    return key->length == text->key.len + 1 ? MATCH_NEARLY : MATCH_PREFIX;
+    if (is_spelled_so(p, key, text, text_is_plain))
+        return whole ? MATCH_EXACT : nearly ? MATCH_NEARLY : MATCH_PREFIX;
+    return whole ? MATCH_FOLDED : nearly ? MATCH_FOLDED_PREFIX - 1 : MATCH_FOLDED_PREFIX;
 }
 
 static void match_keys(struct matches *m, const struct match_text *text, bool whole_only)
 {
     const struct pack *p = m->reader->pack;
+    bool text_is_plain = str_eq(text->key, text->spelling);
 
     if (text->key.len == 0 || text->key.len > MATCH_KEY_MAX)
         return;
@@ -71,7 +81,7 @@ static void match_keys(struct matches *m, const struct match_text *text, bool wh
         if (!str_starts_with(pack_key_text(p, i), text->key) || (whole_only && !whole))
             break;
         if (key->form != FORM_WORD || !whole_only)
-            hit(m, key->name, cost_of(p, key, whole, text));
+            hit(m, key->name, cost_of(p, key, whole, text, text_is_plain));
     }
 }
 

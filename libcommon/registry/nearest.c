@@ -94,7 +94,7 @@ static bool look_within(struct nearness *n, double reach_m, struct error *e)
     int64_t high = (int64_t)(reach_m / METRES_PER_DEGREE * 1e7) + 2;
     int64_t wide = (int64_t)(reach_m / METRES_PER_DEGREE / n->cosine * 1e7) + 2;
     bool ok = true;
-    int step;
+    int step = SQLITE_DONE;
 
     n->count = 0;
     sqlite3_bind_int64(q, 1, n->latitude_e8 / 10 - high);

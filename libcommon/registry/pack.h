@@ -52,7 +52,8 @@ struct pack_key {
     uint32_t name;
     uint8_t length;
     uint8_t form;
-    uint16_t zero;
+    uint8_t plain; /* so many leading bytes are spelled as the key is */
+    uint8_t zero;
 };
 
 struct pack_name {

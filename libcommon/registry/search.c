@@ -3,6 +3,7 @@
 
 #include "registry/names.h"
 #include "registry/query.h"
+#include "registry/ranking.h"
 
 /* What a door adds to its name's cost. */
 #define COST_LETTER_NOT_TYPED 1
@@ -23,20 +24,6 @@
 /* Passes over all names that one search may make to forgive typing errors. */
 #define MISTYPED_PASSES_MAX 3
 
-/* cost (16 bits) | door (32) | reading (15) | one building (1): sorts by cost, then by door. */
-#define RANK(cost, door, reading, single)                                                          \
-    ((uint64_t)(cost) << 48 | (uint64_t)(door) << 16 | (uint64_t)(reading) << 1 | (single))
-#define RANK_COST(rank)    ((unsigned)((rank) >> 48))
-#define RANK_DOOR(rank)    ((uint32_t)((rank) >> 16))
-#define RANK_READING(rank) ((size_t)((rank) >> 1 & 0x7fff))
-#define RANK_SINGLE(rank)  (((rank)&1) != 0)
-
-/* The best `capacity` ranks: a heap with the worst on top. */
-struct ranking {
-    uint64_t *heap;
-    size_t count, capacity;
-};
-
 struct search {
     struct registry_reader *reader;
     const struct pack *pack;
@@ -47,55 +34,11 @@ struct search {
     uint64_t *taken; /* ranks of the result so far */
     uint8_t *seen;   /* a bit for each door in the result; NULL: few enough to look through */
     size_t taken_count, limit;
+    uint64_t worst; /* top of the heap when worst_name was found */
+    uint32_t worst_name;
     unsigned errors;      /* to forgive in a name */
     uint8_t letters[256]; /* of the reading at hand: 0 does not fit, else 1 + cost */
 };
-
-/* --- ranking --------------------------------------------------------------------------------- */
-
-static void sift_down(struct ranking *k)
-{
-    size_t at = 0;
-    uint64_t moved = k->heap[0];
-
-    for (size_t child = 1; child < k->count; child = 2 * at + 1) {
-        if (child + 1 < k->count && k->heap[child + 1] > k->heap[child])
-            child++;
-        if (moved >= k->heap[child])
-            break;
-        k->heap[at] = k->heap[child];
-        at = child;
-    }
-    k->heap[at] = moved;
-}
-
-static void ranking_add(struct ranking *k, uint64_t rank)
-{
-    size_t at;
-
-    if (k->count == k->capacity) {
-        if (rank < k->heap[0]) {
-            k->heap[0] = rank;
-            sift_down(k);
-        }
-        return;
-    }
-    at = k->count++;
-    while (at > 0 && k->heap[(at - 1) / 2] < rank) {
-        k->heap[at] = k->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    k->heap[at] = rank;
-}
-
-static int by_rank(const void *a, const void *b)
-{
-    uint64_t x, y;
-
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return x < y ? -1 : x > y;
-}
 
 static bool is_taken(const struct search *s, uint32_t door)
 {
@@ -121,7 +64,7 @@ static void take(struct search *s, uint64_t rank)
 
 static void take_ranking(struct search *s)
 {
-    qsort(s->ranking.heap, s->ranking.count, sizeof *s->ranking.heap, by_rank);
+    ranking_sort(&s->ranking);
     for (size_t i = 0; i < s->ranking.count; i++)
         take(s, s->ranking.heap[i]);
     s->ranking.count = 0;
@@ -232,6 +175,22 @@ static void add_street(struct search *s, size_t reading, uint32_t street, unsign
         add_door(s, reading, door, cost, false);
 }
 
+/* Doors stand in the order of their names. So when enough better ones are known, the names behind
+ * the worst of those need not be looked at; a beginning of two letters has hundreds. Buildings do
+ * not stand in that order, but cost more than the streets of the same name. */
+static bool is_hopeless(struct search *s, uint32_t name, unsigned cost)
+{
+    const struct ranking *k = &s->ranking;
+
+    if (k->count < k->capacity)
+        return false;
+    if (s->worst != k->heap[0]) {
+        s->worst = k->heap[0];
+        s->worst_name = s->pack->streets[pack_street_of(s->pack, RANK_DOOR(s->worst))].name;
+    }
+    return cost > RANK_COST(s->worst) || (cost == RANK_COST(s->worst) && name > s->worst_name);
+}
+
 static void add_name(struct search *s, size_t reading, uint32_t name, unsigned cost)
 {
     const struct pack_name *n = &s->pack->names[name];
@@ -270,7 +229,8 @@ static void add_matches(struct search *s, size_t reading, match_function *match,
     for (uint32_t i = 0; i < m.count; i++) {
         uint32_t name = s->reader->names_found[i];
 
-        add_name(s, reading, name, s->reader->name_costs[name] + extra);
+        if (!is_hopeless(s, name, s->reader->name_costs[name] + extra))
+            add_name(s, reading, name, s->reader->name_costs[name] + extra);
     }
     match_end(&m);
 }
@@ -408,6 +368,7 @@ static bool begin(struct search *s, struct registry_reader *r, struct arena *a, 
     s->text = text;
     s->limit = limit < SEARCH_LIMIT_MAX ? limit : SEARCH_LIMIT_MAX;
     s->taken_count = 0;
+    s->worst = UINT64_MAX;
     if (limit == 0 || !query_read(&s->query, r->pack, a, text))
         return false;
     /* A door may come once in each reading. */

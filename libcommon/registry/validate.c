@@ -184,53 +184,66 @@ static void conclude(const struct validation *v, struct verdict *ret)
     }
 }
 
-/* The nearest of a street's numbers are worth offering, not the first. */
+/* Doors by distance from the number that was claimed, the nearest first. */
+struct nearest {
+    uint32_t doors[VALIDATE_ALTERNATIVES_MAX];
+    int distances[VALIDATE_ALTERNATIVES_MAX];
+    size_t count;
+};
+
+static void insert_nearest(struct nearest *n, uint32_t door, int distance)
+{
+    size_t at = n->count;
+
+    while (at > 0 && n->distances[at - 1] > distance)
+        at--;
+    if (at == VALIDATE_ALTERNATIVES_MAX)
+        return;
+    n->count += n->count < VALIDATE_ALTERNATIVES_MAX;
+    for (size_t i = n->count - 1; i > at; i--) {
+        n->distances[i] = n->distances[i - 1];
+        n->doors[i] = n->doors[i - 1];
+    }
+    n->distances[at] = distance;
+    n->doors[at] = door;
+}
+
+static void insert_street(const struct pack *p, const struct claim *claim,
+                          const struct pack_street *street, struct nearest *n)
+{
+    if (!in_areas(claim, street))
+        return;
+    for (uint32_t door = street[0].first_door; door < street[1].first_door; door++) {
+        int distance = p->doors[door].number - claim->number;
+
+        if (p->doors[door].number > 0)
+            insert_nearest(n, door, distance < 0 ? -distance : distance);
+    }
+}
+
+/* Of a street's numbers the nearest are worth offering, not the first. */
 static void offer_nearest(struct registry_reader *r, const struct matches *m,
                           const struct claim *claim, struct verdict *ret)
 {
-    const struct pack *p = r->pack;
-    int distances[VALIDATE_ALTERNATIVES_MAX];
-    size_t count = 0;
+    struct nearest n = {.count = 0};
 
     for (uint32_t i = 0; i < m->count; i++) {
-        const struct pack_name *n = &p->names[r->names_found[i]];
+        const struct pack_name *name = &r->pack->names[r->names_found[i]];
 
-        for (uint32_t s = n[0].first_street; s < n[1].first_street; s++) {
-            const struct pack_street *street = &p->streets[s];
-
-            if (!in_areas(claim, street))
-                continue;
-            for (uint32_t door = street[0].first_door; door < street[1].first_door; door++) {
-                int distance = p->doors[door].number - claim->number;
-                size_t at = count;
-
-                distance = distance < 0 ? -distance : distance;
-                if (p->doors[door].number == 0)
-                    continue;
-                while (at > 0 && distances[at - 1] > distance)
-                    at--;
-                if (at >= VALIDATE_ALTERNATIVES_MAX)
-                    continue;
-                count += count < VALIDATE_ALTERNATIVES_MAX;
-                for (size_t k = count - 1; k > at; k--) {
-                    distances[k] = distances[k - 1];
-                    ret->alternatives[k] = ret->alternatives[k - 1];
-                }
-                distances[at] = distance;
-                ret->alternatives[at] = door;
-            }
-        }
+        for (uint32_t s = name[0].first_street; s < name[1].first_street; s++)
+            insert_street(r->pack, claim, &r->pack->streets[s], &n);
     }
-    if (count > 0)
-        ret->alternative_count = count;
+    if (n.count == 0)
+        return;
+    memcpy(ret->alternatives, n.doors, n.count * sizeof *n.doors);
+    ret->alternative_count = n.count;
 }
 
-static void find_letter(struct validation *v, struct arena *a)
+static void find_letter(struct validation *v)
 {
     const struct pack *p = v->reader->pack;
     struct buf typed, known;
 
-    (void)a;
     v->letter = PACK_NO_LETTER;
     v->letter_known = v->claim->letter.len == 0;
     buf_init(&typed, 4 * NAME_MAX_BYTES);
@@ -248,8 +261,7 @@ static void find_letter(struct validation *v, struct arena *a)
     buf_done(&known);
 }
 
-void validate_claim(struct registry_reader *r, struct arena *a, const struct claim *claim,
-                    struct verdict *ret)
+void validate_claim(struct registry_reader *r, const struct claim *claim, struct verdict *ret)
 {
     static const unsigned classes[] = {MATCH_EXACT, MATCH_FOLDED, MATCH_INFLECTED};
     struct validation v = {.reader = r, .claim = claim};
@@ -263,7 +275,7 @@ void validate_claim(struct registry_reader *r, struct arena *a, const struct cla
     if (claim->street.len <= NAME_MAX_BYTES && name_key(claim->street, &key) &&
         name_spelling(claim->street, &spelling))
         match_whole(&m, &(struct match_text){buf_str(&key), buf_str(&spelling)});
-    find_letter(&v, a);
+    find_letter(&v);
     for (size_t c = 0; c < ARRAY_LEN(classes) && best.validity > VALIDITY_AMBIGUOUS; c++) {
         bool any = false;
 

@@ -46,7 +46,6 @@ struct verdict {
     size_t alternative_count;
 };
 
-void validate_claim(struct registry_reader *r, struct arena *a, const struct claim *claim,
-                    struct verdict *ret);
+void validate_claim(struct registry_reader *r, const struct claim *claim, struct verdict *ret);
 
 #endif

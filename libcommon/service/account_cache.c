@@ -67,8 +67,9 @@ static void evict(struct account_cache *c, struct entry *entry)
 {
     struct entry **at = bucket_of(c, str_from(entry->uid));
 
-    while (*at != entry)
+    while (*at && *at != entry)
         at = &(*at)->next;
+    must(*at == entry);
     *at = entry->next;
     unlink_use(c, entry);
     free(entry);

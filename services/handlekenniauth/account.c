@@ -198,8 +198,8 @@ static bool write_claims(const struct request *req, const struct login_account *
     return login_fail(req, f, LOGIN_CLAIMS, ERR_INTERNAL, "INTERNAL", "sign_in_again", e.detail);
 }
 
-bool account_settle(const struct request *req, const struct person *person, struct login_account *ret,
-                    struct login_failure *f)
+bool account_settle(const struct request *req, const struct person *person,
+                    struct login_account *ret, struct login_failure *f)
 {
     struct fs_document known;
     struct error e = {0};

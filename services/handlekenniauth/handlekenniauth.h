@@ -137,8 +137,8 @@ struct login_account {
     bool was_deleted;    /* the membership record has been deleted in the register */
     const cJSON *claims; /* those a login owns, as written to the account */
 };
-bool account_settle(const struct request *req, const struct person *person, struct login_account *ret,
-                    struct login_failure *f);
+bool account_settle(const struct request *req, const struct person *person,
+                    struct login_account *ret, struct login_failure *f);
 /* The uid of a person who has no account yet: 28 characters of [0-9a-v], HMAC under LOGIN_UID_KEY.
  */
 struct str account_uid(struct arena *a, const char *uid_key, const char *kennitala);

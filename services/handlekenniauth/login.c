@@ -116,7 +116,8 @@ static bool redeem(const struct request *req, const struct login_input *input,
 }
 
 static bool sign_in(const struct request *req, const struct person *person,
-                    struct login_account *ret_account, struct str *ret_token, struct login_failure *f)
+                    struct login_account *ret_account, struct str *ret_token,
+                    struct login_failure *f)
 {
     struct error e = {0};
 
@@ -128,8 +129,8 @@ static bool sign_in(const struct request *req, const struct person *person,
            login_fail(req, f, LOGIN_SIGNING, ERR_INTERNAL, "INTERNAL", "sign_in_again", e.detail);
 }
 
-static void answer(const struct request *req, struct response *res, const struct login_account *account,
-                   struct str token)
+static void answer(const struct request *req, struct response *res,
+                   const struct login_account *account, struct str token)
 {
     const struct login_service *service = req->own;
     cJSON *body = json_object(req->arena);

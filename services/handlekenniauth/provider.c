@@ -138,7 +138,7 @@ static bool fetch(const struct provider *p, int64_t deadline_ms, struct arena *a
 
 static char *text_of(struct str s)
 {
-    char *text = strndup(s.ptr, s.len);
+    char *text = strndup(s.ptr ? s.ptr : "", s.len);
 
     must(text);
     return text;

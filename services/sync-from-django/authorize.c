@@ -123,6 +123,5 @@ bool caller_is_the_register(const struct request *req, struct response *res)
     case SYNC_AUTH_SIGNATURE:
         return by_signature(req, res);
     }
-    must(!"a mode of the table");
-    return false;
+    return refuse(res, "no such mode");
 }

@@ -122,11 +122,11 @@ bool django_read_page(const struct sync_service *service, int64_t page, struct s
 bool django_read_member(const struct sync_service *service, int64_t id, struct str correlation_id,
                         struct arena *a, int64_t deadline_ms, const cJSON **ret, struct error *e)
 {
-    struct asking asking = {.service = service,
-                            .url = arena_printf(a, "%s/api/full/%lld/", service->settings->base_url,
-                                                (long long)id),
-                            .correlation_id = correlation_id,
-                            .deadline_ms = deadline_ms};
+    struct asking asking = {
+        .service = service,
+        .url = arena_printf(a, "%s/api/full/%lld/", service->settings->base_url, (long long)id),
+        .correlation_id = correlation_id,
+        .deadline_ms = deadline_ms};
 
     if (ask(&asking, a, is_object, ret, e))
         return true;

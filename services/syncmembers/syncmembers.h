@@ -5,6 +5,7 @@
 #define SERVICES_SYNCMEMBERS_H
 
 #include "cloud/audit_log.h"
+#include "cloud/lease.h"
 #include "cloud/member_document.h"
 #include "service/service.h"
 
@@ -19,6 +20,7 @@ struct sync_settings {
     bool lower_roles;
     const char *audit_key;
     int64_t audit_chains;
+    int64_t lease_s;
     int64_t calls_per_minute;
 };
 
@@ -70,6 +72,9 @@ struct sync_run {
     const char *state; /* "running", "done", "failed" */
     const char *cause; /* fixed text, for "failed" */
     struct people *people;
+    struct lease lease;
+    char owner[UUID_TEXT_SIZE];
+    int64_t lease_taken_ms;
 };
 
 /* progress.c: sync_runs/{id} */

@@ -83,7 +83,7 @@ static void read_postcode(const cJSON *data, const struct pack *pack, struct are
                           struct posted *p)
 {
     struct str text;
-    int64_t code;
+    int64_t code = 0;
     int index;
 
     p->postcode = -1;

@@ -137,7 +137,7 @@ void call_validate(const struct request *req, struct response *res)
         registry_count(req, LOOKUP_INVALID);
         write_refusal(&body, req->arena, posted.error, posted.error_value);
     } else {
-        validate_claim(r, req->arena, &posted.claim, &verdict);
+        validate_claim(r, &posted.claim, &verdict);
         registry_count(req, verdict.validity == VALIDITY_EXACT ? LOOKUP_FOUND : LOOKUP_NOTHING);
         if (!write_verdict(&body, r, req->arena, &posted, &verdict, &e)) {
             buf_clear(&body);

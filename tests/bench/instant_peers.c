@@ -206,21 +206,25 @@ static void on_request(struct evhttp_request *req, void *arg)
               p->discovery, p->keys, p->exchanges, p->firestore, p->toolkit);
 }
 
+static unsigned port_of(struct evhttp_bound_socket *bound)
+{
+    struct sockaddr_in at = {0};
+    socklen_t size = sizeof at;
+
+    must(bound);
+    must(getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&at, &size) == 0);
+    return ntohs(at.sin_port);
+}
+
 int main(void)
 {
     struct event_base *base = event_base_new();
     struct evhttp *http = evhttp_new(base);
-    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(http, "127.0.0.1", 0);
     struct peers peers = {.arena = arena_new(64U << 20)};
-    struct sockaddr_storage at;
-    socklen_t size = sizeof at;
-    unsigned port;
+    unsigned port = port_of(evhttp_bind_socket_with_handle(http, "127.0.0.1", 0));
 
     encode_init();
     signal(SIGPIPE, SIG_IGN);
-    must(bound &&
-         getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&at, &size) == 0);
-    port = ntohs(((struct sockaddr_in *)&at)->sin_port);
     (void)snprintf(peers.issuer, sizeof peers.issuer, "http://127.0.0.1:%u", port);
     peers.accounts = calloc(ACCOUNTS, sizeof *peers.accounts);
     must(peers.accounts);

@@ -139,8 +139,9 @@ def test_firebase_admin_accepts_token_account_and_claims(members, provider, star
     seen = sign_in(members, provider, *started, number)
     public = members.account_key.private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-    found = node("admin_check.mjs", {"FIREBASE_AUTH_EMULATOR_HOST": members.auth_host, "PROJECT": services.PROJECT_ID},
-                 json.dumps({"idToken": seen["idToken"], "customToken": seen["login"]["customToken"], "uid": seen["uid"],
+    keys = {} if members.google else {"JWKS_URL": f"{members.cloud.url}/jwks"}
+    found = node("admin_check.mjs",
+                 {"FIREBASE_AUTH_EMULATOR_HOST": members.auth_host, "PROJECT": services.PROJECT_ID, **keys}, json.dumps({"idToken": seen["idToken"], "customToken": seen["login"]["customToken"], "uid": seen["uid"],
                              "publicKey": public}))
     assert found["header"]["alg"] == "RS256" and found["header"]["typ"] == "JWT"
     theirs, ours = found["sameMembers"]

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,8 +20,10 @@ import firestore_emulator
 import firestore_requests
 from evidence import canary
 from firestore_emulator import FirestoreEmulator
-from members import FIREBASE, PEERS, SERVICE_ACCOUNT, AuthEmulator, MembersStack
+from members import FIREBASE, PEERS, AuthEmulator, MembersStack
+from processes import free_port
 from services import PROJECT_ID
+from suite import call, wait_until
 
 NODE_TIMEOUT_S = 150
 
@@ -65,10 +68,12 @@ def auth_emulator():
 @pytest.fixture
 def custom_token(local):
     """Custom tokens of the stack's service account; uid=None leaves it out."""
+    with open(local.key_file, encoding="ascii") as file:
+        email = json.load(file)["client_email"]
 
     def make(uid=None, aud=accounts_requests.AUDIENCE, claims=None, key=local.account_key, **more):
         now = int(time.time())
-        body = {"iss": SERVICE_ACCOUNT, "sub": SERVICE_ACCOUNT, "aud": aud, "iat": now, "exp": now + 3600, **more}
+        body = {"iss": email, "sub": email, "aud": aud, "iat": now, "exp": now + 3600, **more}
         if uid is not None:
             body["uid"] = uid
         if claims is not None:
@@ -154,6 +159,68 @@ def test_accounts_firebase_admin_alone_sees_no_surprise(local):
         "get unknown": {"error": "auth/user-not-found"}, "get by unknown e-mail": {"error": "auth/user-not-found"},
         "update unknown": {"error": "auth/user-not-found"}, "delete again": {"error": "auth/user-not-found"},
         "claims too large": {"error": "auth/claims-too-large"}, "sign in disabled": {"error": "USER_DISABLED"}}
+
+
+# --- Kenni ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic"])
+def test_kenni_answers_as_a_certified_provider_does(local, tmp_path, method):
+    person = {"sub": "team-0101302989", "national_id": "0101302989", "name": "Person 010130",
+              "email": "p0101302989@example.is", "email_verified": True, "phone_number": "+354 555 1234",
+              "phone_number_verified": False}  # as tests/peers/kenni_provider.mjs has him
+    (tmp_path / "people.json").write_text(json.dumps([person]))
+    client = {"id": "@test/app", "secret": canary("a secret & of Kenni's: 100%"), "redirectUri": "http://localhost:3000"}
+    env = {"CLIENT_ID": client["id"], "CLIENT_SECRET": client["secret"], "REDIRECT_URI": client["redirectUri"],
+           "NATIONAL_ID": person["national_id"], "AUTH_METHOD": method}
+    cloud = local.start("local-cloud", PEOPLE_FILE=tmp_path / "people.json", KENNI_CLIENT_ID=client["id"],
+                        KENNI_CLIENT_SECRET=client["secret"], KENNI_REDIRECT_URIS=client["redirectUri"])
+    ours = node("kenni_conformance.js", ISSUER=cloud.url + "/kenni", **env)
+    local.stop_own()
+    with provider({**client, "authMethod": method}) as issuer:
+        assert_same(ours, node("kenni_conformance.js", ISSUER=issuer, **env))
+
+
+@contextmanager
+def provider(client):
+    port = free_port()
+    process = subprocess.Popen(["node", "kenni_provider.mjs", str(port)], cwd=PEERS, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env={**os.environ, "CLIENT": json.dumps(client)})
+    issuer = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(issuer + "/.well-known/openid-configuration"), 30, 0.1)
+        yield issuer
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(url):
+    try:
+        return call(url, timeout_s=2).status == 200
+    except OSError:
+        return False
+
+
+# --- our own client -------------------------------------------------------------------------------------------
+
+
+def test_firestore_our_client_passes_all_of_its_tests(local):
+    """What ctest runs against Google's emulator, here with the local cloud in both places."""
+    program = os.path.join(evidence.BUILD, "tests", "cloud_client_test")
+    if not os.access(program, os.X_OK):
+        pytest.skip("cloud_client_test is not built")
+    run = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                         timeout=NODE_TIMEOUT_S, check=False,
+                         env={**os.environ, "LOCAL_CLOUD_HOST": local.firestore_host,
+                              "FIRESTORE_EMULATOR_HOST": local.firestore_host,
+                              "FIREBASE_AUTH_EMULATOR_HOST": local.auth_host})
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert run.stdout.count("[       OK ]") > 40
+
+
+# --- the peers ------------------------------------------------------------------------------------------------
 
 
 def test_peers_lock_file_names_no_registry():

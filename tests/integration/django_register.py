@@ -47,7 +47,11 @@ class Django:
             ["/usr/bin/python3", SERVER, "--port", str(self.port), "--data", self.directory, "--token", self.token,
              *self.arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(os.path.join(self.directory, "stderr"), "w", encoding="utf-8"))
-        wait_until(self._answers, START_TIMEOUT_S, 0.1)
+        try:
+            wait_until(self._answers, START_TIMEOUT_S, 0.1)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):

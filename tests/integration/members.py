@@ -24,7 +24,7 @@ import firestore_emulator
 import services
 from evidence import canary
 from firestore_emulator import FirestoreEmulator, plain, typed
-from kenni import Key, b64, jwt
+from kenni import Key
 from processes import free_port
 from stack import Stack
 from suite import BIN_DIR, Cloud, TestStack, call, wait_until
@@ -220,6 +220,13 @@ class MembersStack(TestStack):
         found = [row["document"] for row in reply.json if "document" in row]
         return {one["name"].rpartition("/")[2]: plain(one.get("fields")) for one in found}
 
+    def find_below(self, path, collection):
+        """Plain fields of all documents of a collection below a document."""
+        reply = call(f"{self.documents}/{quote(path)}:runQuery", "POST",
+                     {"structuredQuery": {"from": [{"collectionId": collection}]}}, token="owner")
+        assert reply.status == 200, reply
+        return [plain(row["document"].get("fields")) for row in reply.json if "document" in row]
+
     def clear(self, collection):
         for name in self.find(collection):
             self.delete(f"{collection}/{name}")
@@ -279,6 +286,3 @@ class MembersStack(TestStack):
 def payload(token):
     body = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-
-
-__all__ = ["MembersStack", "payload", "why_no_google", "b64", "jwt"]

@@ -7,18 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flaky import Flaky
-from members import MembersStack, why_no_google
+from members import MembersStack
 from suite import canary, kennitala, wait_until
 
 ACTIVE = {"status": "active"}
 
 
-@pytest.fixture(scope="module", params=["stand-in", "emulators"])
-def members(request):
-    google = request.param == "emulators"
-    if google and why_no_google():
-        pytest.skip(why_no_google())
-    with MembersStack(google) as stack:
+@pytest.fixture(scope="module")
+def members():
+    with MembersStack() as stack:
         yield stack
 
 
@@ -229,6 +226,13 @@ def test_calls_per_minute_are_limited(members, start):
     assert [verify(service, token).status for _ in range(3)] == [200, 200, 429]
     reply = refused(verify(service, token), 429, "RESOURCE_EXHAUSTED")
     assert int(reply.headers["Retry-After"]) >= 1
+
+
+def test_app_check_enforced_wants_a_token(members, start):
+    service = start(APP_CHECK_MODE="enforce")
+    token = Member(members, membership=ACTIVE).token()
+    refused(verify(service, token), 401, "UNAUTHENTICATED")
+    assert result(verify(service, token, headers={"X-Firebase-AppCheck": members.cloud.app_check()}))["isMember"] is True
 
 
 # --- Google misbehaves -----------------------------------------------------------------------------------------

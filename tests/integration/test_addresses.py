@@ -472,7 +472,9 @@ def test_start_bad_registry_file_is_refused_with_the_reason(own, tmp_path, name)
         if content is not None:
             path.write_bytes(content)
         process = own.spawn(name, f"{name}-{label}", PORT=free_port(), METRICS_PORT=0, REGISTRY_DB=path)
-        assert process.wait(30) and process.exit_code() == 1, label
+        ended = process.wait(30)
+        process.stop()  # should it serve after all, it must not outlive the test
+        assert ended and process.exit_code() == 1, label
         assert reason in open(process.log, encoding="utf-8").read(), label
 
 

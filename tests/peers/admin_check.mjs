@@ -1,10 +1,11 @@
 // Google's firebase-admin looks at what we made: `node admin_check.mjs`, one JSON object on stdin and one on stdout.
 //
-// In: idToken, customToken, uid, publicKey (PEM). FIREBASE_AUTH_EMULATOR_HOST and PROJECT in the environment.
+// In: idToken, customToken, uid, publicKey (PEM). FIREBASE_AUTH_EMULATOR_HOST and PROJECT in the environment. Told to use an
+// emulator, firebase-admin takes no signed ID tokens; JWKS_URL says that these are signed, and another library checks them.
 import { generateKeyPairSync } from 'node:crypto';
 import { cert, initializeApp } from 'firebase-admin/app';
 import { getAuth } from 'firebase-admin/auth';
-import { decodeJwt, decodeProtectedHeader, importSPKI, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, importSPKI, jwtVerify } from 'jose';
 
 const input = JSON.parse(await new Promise(resolve => {
   let text = '';
@@ -25,7 +26,13 @@ const theirs = decodeJwt(await auth.createCustomToken(input.uid, claims));
 const user = await auth.getUser(input.uid);
 let idToken;
 try {
-  idToken = await auth.verifyIdToken(input.idToken, true);
+  if (process.env.JWKS_URL) {
+    const { payload } = await jwtVerify(input.idToken, createRemoteJWKSet(new URL(process.env.JWKS_URL)), {
+      algorithms: ['RS256'], audience: process.env.PROJECT, issuer: `https://securetoken.google.com/${process.env.PROJECT}` });
+    idToken = { ...payload, uid: payload.sub };
+  } else {
+    idToken = await auth.verifyIdToken(input.idToken, true);
+  }
 } catch (error) {
   idToken = { failed: error.message };
 }

@@ -17,7 +17,7 @@ const person = number => ({
 const provider = new Provider(issuer, {
   clients: [{
     client_id: client.id, client_secret: client.secret, redirect_uris: [client.redirectUri], grant_types: ['authorization_code'],
-    response_types: ['code'], token_endpoint_auth_method: 'client_secret_post',
+    response_types: ['code'], token_endpoint_auth_method: client.authMethod ?? 'client_secret_post',
   }],
   claims: {
     openid: ['sub'], profile: ['name'], national_id: ['national_id'], email: ['email', 'email_verified'],

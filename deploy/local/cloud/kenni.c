@@ -91,34 +91,37 @@ static struct slot *find_code(struct kenni *k, struct str code)
     return NULL;
 }
 
-bool kenni_code_take(struct kenni *k, struct str code, struct arena *a, struct kenni_grant *ret)
+bool kenni_code_find(struct kenni *k, struct str code, struct arena *a, struct kenni_grant *ret)
 {
     struct slot *slot;
-    bool good = false;
+    bool good;
 
     must(pthread_mutex_lock(&k->lock) == 0);
     slot = find_code(k, code);
-    if (slot && slot->used)
-        slot->access_token = (struct str){NULL, 0};
-    if (slot && !slot->used && clock_mono_ms() - slot->made_ms < CODE_TTL_MS) {
-        slot->used = good = true;
+    good = slot && !slot->used && clock_mono_ms() - slot->made_ms < CODE_TTL_MS;
+    if (good)
         copy_grant(a, &slot->grant, ret);
-    }
+    else if (slot)
+        slot->access_token = (struct str){NULL, 0};
     must(pthread_mutex_unlock(&k->lock) == 0);
     return good;
 }
 
-struct str kenni_access_token_new(struct kenni *k, struct str code, struct arena *a)
+bool kenni_code_spend(struct kenni *k, struct str code, struct arena *a, struct str *ret_token)
 {
-    struct str token = secret(a);
     struct slot *slot;
+    bool good;
 
     must(pthread_mutex_lock(&k->lock) == 0);
     slot = find_code(k, code);
-    if (slot)
-        slot->access_token = arena_dup(slot->a, token);
+    good = slot && !slot->used;
+    if (good) {
+        slot->used = true;
+        *ret_token = secret(a);
+        slot->access_token = arena_dup(slot->a, *ret_token);
+    }
     must(pthread_mutex_unlock(&k->lock) == 0);
-    return token;
+    return good;
 }
 
 bool kenni_access_token_person(struct kenni *k, struct str token, struct arena *a, struct str *ret)
@@ -223,8 +226,9 @@ void kenni_discovery(const struct request *req, struct response *res)
     add_list(reply, "id_token_signing_alg_values_supported", (const char *const[]){"RS256", NULL});
     add_list(reply, "token_endpoint_auth_methods_supported",
              (const char *const[]){"client_secret_basic", "client_secret_post", NULL});
-    add_list(reply, "scopes_supported",
-             (const char *const[]){"openid", "profile", "email", "phone", "national_id", NULL});
+    add_list(
+        reply, "scopes_supported",
+        (const char *const[]){"openid", "profile", "email", "phone_number", "national_id", NULL});
     add_list(reply, "claims_supported",
              (const char *const[]){"sub", "name", "national_id", "email", "email_verified",
                                    "phone_number", "phone_number_verified", NULL});

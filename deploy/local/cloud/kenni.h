@@ -23,10 +23,11 @@ void kenni_free(struct kenni *k);
 
 /* A new code for a grant; good once, for a minute. Thread-safe, as all of these. */
 struct str kenni_code_new(struct kenni *k, const struct kenni_grant *grant, struct arena *a);
-/* Takes it; false when there is none, or no longer. A second time also ends the access token. */
-bool kenni_code_take(struct kenni *k, struct str code, struct arena *a, struct kenni_grant *ret);
-/* The access token of a code just taken. */
-struct str kenni_access_token_new(struct kenni *k, struct str code, struct arena *a);
+/* What it was given for; false when there is none, or no longer. Asking for a code that is spent
+ * also ends its access token. */
+bool kenni_code_find(struct kenni *k, struct str code, struct arena *a, struct kenni_grant *ret);
+/* Spends it for an access token; false when another was faster. */
+bool kenni_code_spend(struct kenni *k, struct str code, struct arena *a, struct str *ret_token);
 /* The claims of the person an access token is of; false when it is none. */
 bool kenni_access_token_person(struct kenni *k, struct str token, struct arena *a, struct str *ret);
 

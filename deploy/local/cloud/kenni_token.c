@@ -56,8 +56,6 @@ static const char *grant_fault(const struct request *req, const struct kenni_gra
 
     if (!str_eq(kenni_field(fields, count, "redirect_uri"), grant->redirect_uri))
         return "grant request is invalid: redirect_uri mismatch";
-    if (verifier.len < VERIFIER_MIN || verifier.len > VERIFIER_MAX)
-        return "grant request is invalid: PKCE verification failed";
     sha256(verifier, hash);
     return str_eq(base64url_encode(req->arena, str_n(hash, sizeof hash)), grant->challenge)
                ? NULL
@@ -112,6 +110,15 @@ static struct str id_token(const struct request *req, const struct kenni_grant *
     return jwt_sign(cloud->kenni_key, req->arena, claims);
 }
 
+/* RFC 7636 §4.1. One that is missing is another matter. */
+static bool verifier_is_malformed(struct str verifier)
+{
+    return verifier.len > 0 &&
+           (verifier.len < VERIFIER_MIN || verifier.len > VERIFIER_MAX ||
+            !str_only(verifier,
+                      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"));
+}
+
 static void exchange(const struct request *req, struct response *res,
                      const struct http_param *fields, size_t count)
 {
@@ -121,16 +128,21 @@ static void exchange(const struct request *req, struct response *res,
     struct kenni_grant grant;
     const char *fault;
 
-    if (!kenni_code_take(cloud->kenni, code, req->arena, &grant)) {
+    if (!kenni_code_find(cloud->kenni, code, req->arena, &grant)) {
         reply_fault(req, res, 400, "invalid_grant", "grant request is invalid");
         return;
     }
+    if (verifier_is_malformed(kenni_field(fields, count, "code_verifier"))) {
+        reply_fault(req, res, 400, "invalid_request", "code_verifier is malformed");
+        return;
+    }
     fault = grant_fault(req, &grant, fields, count);
+    if (!fault && !kenni_code_spend(cloud->kenni, code, req->arena, &token))
+        fault = "grant request is invalid: the code was used";
     if (fault) {
         reply_fault(req, res, 400, "invalid_grant", fault);
         return;
     }
-    token = kenni_access_token_new(cloud->kenni, code, req->arena);
     json_add_str(reply, "access_token", token);
     json_add_i64(reply, "expires_in", ID_TOKEN_S);
     json_add_str(reply, "id_token", id_token(req, &grant, token));

@@ -4,7 +4,8 @@
 
 #include <pthread.h>
 
-#define STATEMENTS_MAX 48
+#define STATEMENTS_MAX  48
+#define BUSY_TIMEOUT_MS 5000
 
 struct prepared {
     const char *sql;
@@ -65,6 +66,8 @@ struct store *store_open(const char *path, struct error *e)
     if (sqlite3_open(*path ? path : ":memory:", &s->db) != SQLITE_OK)
         s->failed = true;
     if (!s->failed) {
+        /* Somebody may look with the sqlite3 program, or a second instance may share the file. */
+        (void)sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
         /* Losing the last moment in a power cut is fine here; waiting for the disk is not. */
         execute(s, "pragma journal_mode = wal; pragma synchronous = off;");
         execute(s, schema);
@@ -94,7 +97,7 @@ void store_begin(struct store *s)
 {
     must(pthread_mutex_lock(&s->lock) == 0);
     s->failed = false;
-    execute(s, "begin");
+    execute(s, "begin immediate");
 }
 
 bool store_end(struct store *s, bool keep)

@@ -103,10 +103,10 @@ static void test_login_input_read_bad_bodies_get_the_contracts_code(void **state
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (read_body(*state, &c, rows[i].body))
             fail_msg("taken: %s", rows[i].body);
-        if (strcmp(c.failure.wire_code, rows[i].code) != 0)
+        if (!str_eq_text(str_from(c.failure.wire_code), rows[i].code))
             fail_msg("%s gave %s", rows[i].body, c.failure.wire_code);
         assert_int_equal(c.failure.code, ERR_BAD_REQUEST);
-        assert_true(c.failure.message[0] != '\0');
+        assert_true(str_from(c.failure.message).len > 0);
     }
 }
 

@@ -93,7 +93,7 @@ static void answer_validate(struct registry_reader *r, struct arena *a, struct s
     *ret_expected = rest;
     assert_true(str_split(&rest, '\t', &level));
     read_claim(r->pack, claim_text, &claim, areas);
-    validate_claim(r, a, &claim, &verdict);
+    validate_claim(r, &claim, &verdict);
     if (verdict.validity == VALIDITY_EXACT)
         add_door(out, r, a, "", verdict.door);
     for (size_t i = 0; i < verdict.alternative_count; i++)

@@ -215,7 +215,7 @@ static void test_search_doors_random_text_keeps_the_rules(void **state)
     char text[512];
 
     (void)state;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1000; round++) {
         size_t len = 0;
 
         for (int part = 0; part < 8; part++) {

@@ -2,7 +2,9 @@
 
 import time
 
-from django.db import models
+from django.db import models, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
 
 
 class MapAddress(models.Model):
@@ -43,8 +45,15 @@ class Member(models.Model):
     version = models.BigIntegerField(default=0)
 
     def save(self, *args, **kwargs):
-        self.version = self.next_version()
-        super().save(*args, **kwargs)
+        """The version is raised by the database, so its order is the order of the changes."""
+        with transaction.atomic():
+            row = Member.objects.filter(pk=self.pk)
+            if self.pk is None:
+                self.version = self.next_version()
+            else:
+                row.update(version=Greatest(F("version") + 1, Value(time.time_ns() // 1000)))
+                self.version = row.values_list("version", flat=True).get()
+            super().save(*args, **kwargs)
 
     def next_version(self):
         return max(self.version + 1, time.time_ns() // 1000)

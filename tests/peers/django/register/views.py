@@ -72,7 +72,7 @@ def sync_address(request):
         _, created = LocalAddress.objects.update_or_create(member=member, defaults={
             "map_address": point, "street": read("street") or "", "number": as_number(read("number")),
             "letter": read("letter") or "", "postal_code": as_number(read("postal_code")), "city": read("city") or ""})
-    Member.objects.get(pk=member.pk).save()
+    Member.objects.get(pk=member.pk).save(update_fields=["version"])
     return Response({
         "success": True, "message": "Address linked" if point else "Address saved but not located",
         "created": created, "map_address_id": point.pk if point else None, "address_linked": bool(point),
@@ -89,7 +89,7 @@ def foreign_addresses(request, kennitala):
     fields = ForeignAddressSerializer(data=request.data)
     fields.is_valid(raise_exception=True)
     fields.save(member=member)
-    Member.objects.get(pk=member.pk).save()
+    Member.objects.get(pk=member.pk).save(update_fields=["version"])
     return Response(fields.data, status=201)
 
 
@@ -102,7 +102,7 @@ def foreign_address(request, kennitala, pk):
     fields = ForeignAddressSerializer(found, data=request.data, partial=request.method == "PATCH")
     fields.is_valid(raise_exception=True)
     fields.save()
-    Member.objects.get(pk=member.pk).save()
+    Member.objects.get(pk=member.pk).save(update_fields=["version"])
     return Response(fields.data)
 
 

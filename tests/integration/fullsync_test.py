@@ -1,0 +1,381 @@
+"""syncmembers: the real Django peer, all its members, and what goes wrong on the way."""
+
+import http.client
+import http.server
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import audit_support as audit
+import django_register
+import evidence
+import services
+from django_register import Django
+from members import MembersStack, why_no_google
+from suite import TcpProxy, call, kennitala, wait_until
+
+COLLECTIONS = ("members", "users", "sync_logs", "sync_runs", "sync_state", "leases", audit.ENTRIES, audit.HEADS)
+
+pytestmark = pytest.mark.skipif(django_register.why_not() is not None, reason=str(django_register.why_not()))
+
+
+@pytest.fixture(scope="module", params=["stand-in", "google"])
+def stack(request):
+    google = request.param == "google"
+    if google and why_no_google():
+        pytest.skip(why_no_google())
+    with MembersStack(google=google) as made:
+        made.create_account("uid-admin")
+        made.trail = audit.Trail(made, made.secret["audit-key"])
+        yield made
+
+
+@pytest.fixture
+def register(stack):
+    with Django() as made:
+        yield made
+
+
+@pytest.fixture
+def between(register):
+    with Between(register.port) as made:
+        yield made
+
+
+@pytest.fixture
+def start(stack, register, between):
+    """start(**env) gives a running syncmembers that reaches Django through `between`."""
+    for collection in COLLECTIONS:
+        for name in stack.find(collection):
+            if collection == "members":
+                stack.delete(f"members/{name}/server/membership")
+            stack.delete(f"{collection}/{name}")
+
+    def make(**env):
+        return stack.start("syncmembers", **{**register.settings(), "DJANGO_API_BASE_URL": between.base,
+                                             "SYNC_PAGE_SIZE": 10, **env})
+    yield make
+    stack.stop_own()
+
+
+class Between:
+    """Stands between the service and Django. before[page] is called with the handler; true: it has answered."""
+
+    def __init__(self, port):
+        self.target = port
+        self.before = {}
+        self.pages = []
+
+    def __enter__(self):
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                match = re.search(r"/api/full/\?page=(\d+)", self.path)
+                if match:
+                    page = int(match[1])
+                    outer.pages.append(page)
+                    if page in outer.before and outer.before[page](self):
+                        return
+                connection = http.client.HTTPConnection("127.0.0.1", outer.target, timeout=60)
+                connection.request("GET", self.path, headers={"Authorization": self.headers["Authorization"]})
+                reply = connection.getresponse()
+                self.answer(reply.status, reply.read())
+                connection.close()
+
+            def answer(self, status, body, length=None):
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body) if length is None else length))
+                self.end_headers()
+                try:
+                    self.wfile.write(body)
+                except OSError:
+                    pass
+                self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base = f"http://127.0.0.1:{self.server.server_port}{django_register.PREFIX}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def times(count, fault):
+    left = [count]
+
+    def act(handler):
+        left[0] -= 1
+        return left[0] >= 0 and (fault(handler) or True)
+    return act
+
+
+FAULTS = {
+    "500": lambda handler: handler.answer(500, b"{}"),
+    "half": lambda handler: handler.answer(200, b'{"count": 50, "resul', 4000),
+    "half-json": lambda handler: handler.answer(200, b'{"count": 50, "resul'),
+    "no-results": lambda handler: handler.answer(200, b'{"count": 50}'),
+    "hang": lambda handler: time.sleep(1.5),
+}
+
+
+def people(register, count, **more):
+    numbers = [kennitala() for _ in range(count)]
+    for number in numbers:
+        register.create(ssn=number, name="Anna", **more)
+    return numbers
+
+
+def sync(stack, service, **more):
+    token = stack.id_token("uid-admin", roles=["member", "admin"])
+    return service.post("/", b"{}", token=token, timeout_s=300, **more)
+
+
+def progress(stack, service, query=""):
+    return service.get("/" + query, token=stack.id_token("uid-admin", roles=["admin"]))
+
+
+def stats(reply):
+    assert reply.status == 200, reply
+    found = reply.json["result"]["stats"]
+    assert found["synced"] + found["skipped"] + found["failed"] == found["total_members"]
+    return found
+
+
+def test_sync_all_pages_arrive_and_the_log_tells(stack, register, start):
+    numbers = people(register, 25)
+    service = start()
+    reply = sync(stack, service)
+    found = stats(reply)
+    assert (found["synced"], found["pages_processed"], found["failed"]) == (25, 3, 0)
+    assert set(stack.find("members")) == set(numbers)
+    assert reply.json["result"]["success"] is True and found["completed_at"].endswith("+00:00")
+    log, = stack.find("sync_logs").values()
+    assert log["type"] == "member_sync" and log["stats"]["synced"] == 25
+    shown = progress(stack, service)
+    assert shown.status == 200 and shown.json["progress"]["state"] == "done"
+    assert progress(stack, service, "?run=" + shown.json["run"]).json["progress"]["synced"] == 25
+    assert progress(stack, service, "?run=nosuch").status == 404
+    again = stats(sync(stack, service))
+    assert (again["synced"], again["unchanged"]) == (25, 25)
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_sync_page_failing_once_is_repeated(stack, register, between, start, kind):
+    people(register, 45)
+    between.before[3] = times(1, FAULTS[kind])
+    assert stats(sync(stack, start(DJANGO_TIMEOUT_MS=1000)))["synced"] == 45
+    assert between.pages.count(3) == 2
+
+
+@pytest.mark.parametrize("kind", ["500", "half-json", "hang"])
+def test_sync_page_failing_always_is_told_and_the_next_run_goes_on(stack, register, between, start, kind):
+    people(register, 45)
+    between.before[3] = times(1000, FAULTS[kind])
+    service = start(DJANGO_TIMEOUT_MS=1000)
+    reply = sync(stack, service)
+    assert reply.status == 502 and reply.json["success"] is False and reply.json["last_good_page"] == 2, reply
+    assert progress(stack, service).json["progress"]["state"] == "failed"
+    assert len(stack.find("members")) == 20
+    del between.before[3]
+    again = sync(stack, service)
+    assert again.json["result"]["resumed"] is True and stats(again)["synced"] == 45
+    assert len(stack.find("members")) == 45
+
+
+def test_sync_rows_that_move_while_paging_are_not_missed(stack, register, between, start):
+    numbers = people(register, 45)
+    listed = {row["ssn"]: row["id"] for row in rows(register)}
+    late = kennitala()
+
+    def change(handler):
+        del between.before[3]
+        for gone in numbers[2:5]:
+            assert call(f"{register.root}/_peer/members/{listed[gone]}", "DELETE").status == 200
+        register.create(ssn=late, name="Late")
+
+    between.before[3] = change
+    reply = sync(stack, start())
+    assert reply.status == 200, reply
+    assert set(stack.find("members")) >= set(numbers) | {late}
+
+
+def rows(register):
+    reply = call(f"{register.base}/api/full/?page_size=500", headers={"Authorization": f"Token {register.token}"})
+    assert reply.status == 200, reply
+    return reply.json["results"]
+
+
+def test_sync_two_at_once_one_is_refused(stack, register, between, start):
+    people(register, 12)
+    first, second = start(), start()
+    between.before[2] = times(1, lambda handler: time.sleep(1.2) or handler.answer(503, b"{}"))
+    replies = []
+    threads = [threading.Thread(target=lambda one=one: replies.append(sync(stack, one))) for one in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reply.status for reply in replies) == [200, 409]
+
+
+def test_sync_killed_in_the_middle_goes_on(stack, register, between, start):
+    people(register, 45)
+    reached = threading.Event()
+    between.before[4] = lambda handler: reached.set() or time.sleep(3) or handler.answer(503, b"{}") or True
+    service = start(SYNC_LEASE_S=3)
+    thread = threading.Thread(target=lambda: swallow(lambda: sync(stack, service)))
+    thread.start()
+    assert reached.wait(60)
+    service.process.signal(signal.SIGKILL)
+    service.process.wait(10)
+    thread.join()
+    between.before.clear()
+    other = start(SYNC_LEASE_S=3)
+    reply = wait_until(lambda: (lambda r: r if r.status != 409 else None)(sync(stack, other)), 30, 0.5)
+    assert reply.json["result"]["resumed"] is True and stats(reply)["synced"] == 45
+    assert len(stack.find("members")) == 45
+
+
+def swallow(what):
+    try:
+        what()
+    except OSError:
+        pass
+
+
+def test_sync_missing_members_are_deactivated_behind_a_guard(stack, register, start):
+    numbers = people(register, 30)
+    service = start(SYNC_VANISH_PERCENT=10)
+    stats(sync(stack, service))
+    ids = {row["ssn"]: row["id"] for row in rows(register)}
+    stack.create_account("uid-gone", {"isMember": True})
+    stack.set("users/uid-gone", kennitala=numbers[0], isMember=True)
+    for gone in numbers[:2]:
+        assert call(f"{register.root}/_peer/members/{ids[gone]}", "DELETE").status == 200
+    found = stats(sync(stack, service))
+    assert (found["deactivated"], found["total_members"]) == (2, 28)
+    assert stack.get(f"members/{numbers[0]}")["membership"]["status"] == "inactive"
+    assert stack.get("users/uid-gone")["isMember"] is False
+    assert not stack.claims("uid-gone").get("isMember")
+    for gone in numbers[2:9]:
+        assert call(f"{register.root}/_peer/members/{ids[gone]}", "DELETE").status == 200
+    reply = sync(stack, service)
+    assert reply.status == 422 and reply.json["success"] is False, reply
+    assert stack.get(f"members/{numbers[5]}")["membership"]["status"] == "active"
+
+
+def test_sync_odd_rows_fail_alone_and_test_accounts_are_skipped(stack, register, between, start):
+    good = kennitala()
+
+    def page(handler):
+        results = [{"id": 1, "ssn": good, "name": "Good"}, {"id": 2, "ssn": None}, {"id": 3}, "text", None,
+                   {"id": 4, "ssn": "9999999999"}, {"id": 5, "ssn": kennitala(), "contact_info": 7, "unions": {"a": 1}},
+                   {"id": 6, "ssn": good}]
+        handler.answer(200, json.dumps({"count": 8, "next": None, "results": results}).encode())
+        return True
+
+    between.before[1] = page
+    reply = sync(stack, start())
+    found = stats(reply)
+    assert (found["synced"], found["failed"], found["skipped"]) == (2, 5, 1)
+    assert reply.json["result"]["success"] is False
+
+
+def test_sync_roles_are_never_lowered_implicitly_and_changes_are_audited(stack, register, between, start):
+    flags = [{}, {"is_staff": False, "is_superuser": False}, {"is_staff": True}, {"is_superuser": True}]
+    numbers = [kennitala() for _ in flags]
+    for n, number in enumerate(numbers):
+        stack.set(f"users/uid-{n}", kennitala=number, roles=["member", "admin"] if n < 2 else ["event_manager"])
+
+    def page(handler):
+        results = [{"id": n + 1, "ssn": number, **flags[n]} for n, number in enumerate(numbers)]
+        handler.answer(200, json.dumps({"count": 4, "next": None, "results": results}).encode())
+        return True
+
+    between.before[1] = page
+    assert stats(sync(stack, start()))["roles_changed"] == 2
+    roles = [set(stack.get(f"users/uid-{n}")["roles"]) for n in range(4)]
+    assert roles == [{"member", "admin"}, {"member", "admin"}, {"event_manager", "member", "admin"},
+                     {"event_manager", "member", "superuser"}]
+    assert stack.trail.verify() == 2
+    lowering = start(SYNC_LOWER_ROLES="true")
+    assert stats(sync(stack, lowering))["roles_changed"] == 1
+    assert stack.get("users/uid-0")["roles"] == ["member", "admin"]
+    assert stack.get("users/uid-1")["roles"] == ["member"]
+
+
+def test_sync_caller_must_be_an_operator(stack, start):
+    service = start()
+    assert service.post("/", b"").status == 401
+    assert service.post("/", b"", token="x").status == 401
+    assert service.post("/", b"", token=stack.id_token("uid-admin", roles=["member"])).status == 403
+    assert service.get("/", token=stack.id_token("uid-admin", roles=["member"])).status == 403
+    assert service.call("PUT", "/", token=stack.id_token("uid-admin", roles=["admin"])).status == 405
+    assert isinstance(service.post("/", b"").json["error"], str)
+
+
+def test_sync_store_down_is_told(stack, register, start):
+    people(register, 5)
+    host, port = stack.firestore_host.rsplit(":", 1)
+    with TcpProxy(int(port), host) as proxy:
+        service = start(FIRESTORE_EMULATOR_HOST=f"127.0.0.1:{proxy.port}", REQUEST_BUDGET_MS=25000)
+        proxy.mode = "refuse"
+        proxy.cut()
+        assert sync(stack, service).status in (502, 503, 504)
+
+
+def reconcile(stack, register, **more):
+    environment = {**os.environ, **register.settings(), "FIRESTORE_EMULATOR_HOST": stack.firestore_host,
+                   "GCP_PROJECT_ID": services.PROJECT_ID, **more}
+    run = subprocess.run([os.path.join(evidence.ROOT, "deploy", "ops", "reconcile")], env=environment, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
+    return run.returncode, run.stdout.splitlines()
+
+
+def test_reconcile_tells_what_differs_and_no_value(stack, register, start):
+    numbers = people(register, 12, contact_info={"email": "a@example.is"})
+    assert reconcile(stack, register)[0] == 1
+    stats(sync(stack, start()))
+    code, lines = reconcile(stack, register)
+    assert (code, len(lines)) == (0, 1), lines
+    stack.delete(f"members/{numbers[0]}")
+    member = stack.get(f"members/{numbers[1]}")
+    stack.merge(f"members/{numbers[1]}", profile={**member["profile"], "email": "other@example.is"})
+    stranger = kennitala()
+    stack.set(f"members/{stranger}", membership={"status": "active"})
+    code, lines = reconcile(stack, register)
+    assert code == 1 and sorted(line.split()[0] for line in lines[:-1]) == [
+        "differs", "only-in-django", "only-in-firestore"]
+    assert "profile.email" in "".join(lines) and not any(number in "".join(lines) for number in [*numbers, stranger])
+    assert reconcile(stack, register, DJANGO_API_TOKEN="0" * 40)[0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sync_ten_thousand_members_in_time_and_memory(stack, start):
+    with Django(members=10000) as many:
+        service = start(**{**many.settings(), "SYNC_PAGE_SIZE": 200})
+        began = time.monotonic()
+        reply = sync(stack, service)
+        took = time.monotonic() - began
+        assert stats(reply)["synced"] == 10000
+        assert took < 300, f"{took} s"
+        with open(f"/proc/{service.process.pid}/status", encoding="ascii") as status:
+            peak_kb = int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
+        with open(f"/proc/{service.process.pid}/maps", encoding="ascii") as maps:
+            is_sanitized = "libasan" in maps.read()
+        assert is_sanitized or peak_kb <= 65536  # a sanitizer keeps what was freed
+        print(f"10000 members: {took:.1f} s, peak {peak_kb} kB")

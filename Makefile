@@ -41,6 +41,7 @@ test: asan
 
 bench: build
 	@tests/bench/run
+	@tests/bench/registry
 
 lint: asan
 	@tests/lint/run

@@ -135,3 +135,17 @@ SERVICES = {
 
 # Those that are ready without a register.
 SERVICES.update({name: MEMBERS_SERVICES[name] for name in ("handlekenniauth", "verifymembership", "healthz")})
+
+# The address registry of the local stack is the small one that comes with the tests.
+SERVICES.update({
+    name: {
+        **LISTEN,
+        "LOG_SALT": "{secret[log-salt]}",
+        "FIREBASE_PROJECT_ID": PROJECT_ID,
+        "FIREBASE_JWKS_URL": "{url[local-cloud]}/jwks",
+        "ALLOW_HTTP_UPSTREAMS": "true",
+        "REGISTRY_DB": "{registry}",
+        "ENVIRONMENT": "local",
+    }
+    for name in ("search-addresses", "validate-address", "validate-postal-code")
+})

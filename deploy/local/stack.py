@@ -74,8 +74,18 @@ class Stack:
             self.postgres.save_as(template)
         return True
 
+    def _ensure_registry(self):
+        """The address services read one file, built from the rows the tests ship."""
+        if os.path.exists(self.path("registry.db")) or not os.access(self.binary("registry-build"), os.X_OK):
+            return
+        subprocess.run(
+            [os.path.join(ROOT, "deploy", "registry", "build"),
+             os.path.join(ROOT, "tests", "data", "registry", "Stadfangaskra.csv"), self.path("registry.db"), "--quiet"],
+            env={**os.environ, "BIN_DIR": self.bin_dir}, stdout=subprocess.DEVNULL, check=True)
+
     def _ensure_services(self, say):
         names = self.built()
+        self._ensure_registry()
         started = []
         for name in names:  # every URL is known before the first service starts
             self._port(name, 1 + list(services.SERVICES).index(name))
@@ -122,6 +132,7 @@ class Stack:
         fields = {
             "service": name,
             "secrets_dir": self.path("secrets"),
+            "registry": self.path("registry.db"),
             "port": self.state["ports"][name],
             "metrics_port": self.state["ports"][f"{name}.metrics"],
             "database_port": self.postgres.port,
@@ -150,7 +161,7 @@ class Stack:
             shutil.rmtree(self.state["postgres_dir"], ignore_errors=True)
             for name in ("secrets", "log"):
                 shutil.rmtree(self.path(name), ignore_errors=True)
-            for name in ("env", "pids", "stack.json"):
+            for name in ("env", "pids", "stack.json", "registry.db"):
                 if os.path.exists(self.path(name)):
                     os.unlink(self.path(name))
             if not os.listdir(self.dir):

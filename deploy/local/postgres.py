@@ -23,19 +23,14 @@ import sys
 import tempfile
 import time
 
+from processes import free_port  # also for those who import this module
+
 BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 SUPERUSER = "postgres"
 DEPLOYER = "sqitch"
 DATABASE = "ekklesia"
 MAX_CONNECTIONS = 25
 SQL_DIR = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "sql"))
-
-
-def free_port():
-    """A port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class PostgresError(RuntimeError):

@@ -5,6 +5,7 @@ start time (clock ticks since boot, field 22 of /proc/PID/stat) it names one pro
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
+FREE_PORTS_FROM = 20000
 STOP_TIMEOUT_S = 12  # a service drains for up to 8 s after SIGTERM (DESIGN §2)
 
 
@@ -20,9 +22,18 @@ class StartError(RuntimeError):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody uses, below those the kernel gives to outgoing connections: while a service restarts, none of
+    them can take its port (or, worse, connect to itself through it)."""
+    while True:
+        port = random.randrange(FREE_PORTS_FROM, ephemeral_from())
+        if not port_taken(port):
+            return port
+
+
+def ephemeral_from():
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as limits:
+        lowest = int(limits.read().split()[0])
+    return lowest if lowest > FREE_PORTS_FROM + 1000 else 65536
 
 
 def port_taken(port):

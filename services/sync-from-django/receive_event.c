@@ -175,7 +175,7 @@ void receive_event(const struct request *req, struct response *res)
     struct member_event event = {.kennitala = kennitala,
                                  .now_ms = req->http->arrived_unix_ms,
                                  .countries = &service->countries};
-    struct member_result result;
+    struct member_result result = {0};
     struct error e = {0};
     const cJSON *body;
 

@@ -28,7 +28,7 @@ static bool deactivate(struct sync_run *run, const char *kennitala, struct arena
                                        .kennitala = kennitala,
                                        .now_ms = clock_unix_ms(),
                                        .countries = &run->service->countries};
-    struct member_result result;
+    struct member_result result = {0};
     int64_t deadline_ms = clock_mono_ms() + CALL_TIME_MS;
 
     if (!member_document_sync(run->firestore, &event, deadline_ms, &result, e) ||

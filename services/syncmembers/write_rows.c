@@ -48,7 +48,7 @@ static bool is_outage(enum error_code code)
 static bool write_alone(struct sync_run *run, const struct row *row, struct error *e)
 {
     struct member_event event = event_of(run, row);
-    struct member_result result;
+    struct member_result result = {0};
 
     if (member_document_sync(run->firestore, &event, clock_mono_ms() + CALL_TIME_MS, &result, e)) {
         count_outcome(run, result.outcome);

@@ -1,5 +1,6 @@
 """What happens to votes when everything around them fails: no acknowledged vote is missing or doubled, and the process lives."""
 
+import http.client
 import json
 import os
 import secrets
@@ -19,7 +20,7 @@ def cast_until(elections, token, key, stop, retry=True):
     while not stop.is_set():
         try:
             reply = vote(elections, token, key=key, timeout_s=10)
-        except OSError:
+        except (OSError, http.client.HTTPException):  # cut off, perhaps in the middle of the answer
             reply = None
         if not retry or (reply is not None and reply.status != 503):
             return reply

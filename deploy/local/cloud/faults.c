@@ -120,31 +120,43 @@ void faults_around(const struct request *req, struct response *res, handler *pla
 
 /* --- being told --- */
 
+/* The code that Google sends with a status, the usual one where there are several. */
+static enum gstatus status_of_http(int64_t http)
+{
+    static const struct {
+        int http;
+        enum gstatus status;
+    } usual[] = {
+        {400, GSTATUS_INVALID_ARGUMENT},  {401, GSTATUS_UNAUTHENTICATED},
+        {403, GSTATUS_PERMISSION_DENIED}, {404, GSTATUS_NOT_FOUND},
+        {409, GSTATUS_ABORTED},           {429, GSTATUS_RESOURCE_EXHAUSTED},
+        {501, GSTATUS_UNIMPLEMENTED},     {503, GSTATUS_UNAVAILABLE},
+        {504, GSTATUS_DEADLINE_EXCEEDED},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
+        if (usual[i].http == http)
+            return usual[i].status;
+    }
+    return GSTATUS_INTERNAL;
+}
+
 static const char *read_error(const cJSON *json, struct rule *rule)
 {
     struct str code = {NULL, 0};
     int64_t http = 0;
 
     (void)json_i64(json, "status", &http);
-    if (json_str(json, "code", &code)) {
-        if (!gstatus_parse(code, &rule->status) || rule->status == GSTATUS_OK)
-            return "code must be one of google.rpc.Code, and not OK";
-        rule->http = gstatus_http(rule->status);
-    } else if (http != 0) {
-        rule->status = http == 429   ? GSTATUS_RESOURCE_EXHAUSTED
-                       : http == 503 ? GSTATUS_UNAVAILABLE
-                       : http == 504 ? GSTATUS_DEADLINE_EXCEEDED
-                       : http == 409 ? GSTATUS_ABORTED
-                       : http == 404 ? GSTATUS_NOT_FOUND
-                       : http == 403 ? GSTATUS_PERMISSION_DENIED
-                       : http == 401 ? GSTATUS_UNAUTHENTICATED
-                       : http == 400 ? GSTATUS_INVALID_ARGUMENT
-                                     : GSTATUS_INTERNAL;
-    }
     if (http != 0 && (http < 400 || http > 599))
         return "status must be one of 400 to 599";
-    if (http != 0)
-        rule->http = (int)http;
+    rule->status = status_of_http(http);
+    rule->http = (int)http;
+    if (!json_str(json, "code", &code))
+        return NULL;
+    if (!gstatus_parse(code, &rule->status) || rule->status == GSTATUS_OK)
+        return "code must be one of google.rpc.Code, and not OK";
+    if (http == 0)
+        rule->http = gstatus_http(rule->status);
     return NULL;
 }
 

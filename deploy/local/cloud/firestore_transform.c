@@ -98,24 +98,6 @@ bool transforms_read(struct call *c, const cJSON *list, struct write *write)
 
 /* --- arithmetic --- */
 
-static double number_of(const cJSON *value)
-{
-    const cJSON *item = value->child;
-    struct str text = json_str_value(item);
-    int64_t whole = 0;
-
-    if (cJSON_IsNumber(item))
-        return item->valuedouble;
-    if (str_eq(text, STR("NaN")))
-        return NAN;
-    if (str_eq(text, STR("Infinity")))
-        return INFINITY;
-    if (str_eq(text, STR("-Infinity")))
-        return -INFINITY;
-    must(str_parse_i64(text, INT64_MIN, INT64_MAX, &whole));
-    return (double)whole;
-}
-
 static bool whole_of(const cJSON *value, int64_t *ret)
 {
     struct str text;
@@ -144,7 +126,7 @@ static const cJSON *sum(struct call *c, const cJSON *old, const cJSON *by)
             total = right > 0 ? INT64_MAX : INT64_MIN;
         json_add_str(result, "integerValue", arena_printf(c->a, "%lld", (long long)total));
     } else {
-        add_double(result, number_of(old) + number_of(by));
+        add_double(result, (double)value_number(old) + (double)value_number(by));
     }
     return result;
 }

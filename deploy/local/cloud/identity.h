@@ -18,8 +18,21 @@ void reply_reason(struct response *res, const char *reason);
 bool caller_is_administrator(const struct request *req, struct response *res);
 bool caller_has_api_key(const struct request *req, struct response *res);
 
+/* --- one account (account.c) --- */
+
 /* A copy in the arena, or NULL. */
 cJSON *account_load(struct store *s, struct arena *a, struct str project, struct str uid);
+cJSON *account_by_email(struct store *s, struct arena *a, struct str project, struct str email);
+cJSON *account_by_phone(struct store *s, struct arena *a, struct str project, struct str phone);
+/* The first column of a row, parsed. */
+cJSON *account_of_row(sqlite3_stmt *row, struct arena *a);
+/* With its refresh tokens. */
+void account_remove(struct store *s, struct str project, struct str uid);
+/* The members that creating and updating have in common, from body into account. NULL, or the
+ * reason why not. */
+const char *account_apply(struct store *s, struct arena *a, struct str project, const cJSON *body,
+                          cJSON *account);
+void account_remove_phone(cJSON *account);
 void account_save(struct store *s, struct str project, const cJSON *account);
 void account_set(cJSON *account, const char *name, struct str value);
 void account_set_bool(cJSON *account, const char *name, bool value);

@@ -123,7 +123,7 @@ static void exchange(const struct request *req, struct response *res,
                      const struct http_param *fields, size_t count)
 {
     struct cloud *cloud = req->own;
-    struct str code = kenni_field(fields, count, "code"), token;
+    struct str code = kenni_field(fields, count, "code"), token = {NULL, 0};
     cJSON *reply = json_object(req->arena);
     struct kenni_grant grant;
     const char *fault;

@@ -123,7 +123,7 @@ static bool read_time(const cJSON *item, cJSON *to, struct refusal *r)
 /* Standard or URL-safe, with or without padding: protobuf reads all four and writes the first. */
 static bool read_bytes(const cJSON *item, cJSON *to, struct refusal *r)
 {
-    struct str text = json_str_value(item), data;
+    struct str text = json_str_value(item), data = {NULL, 0};
     struct arena *a = arena_new(text.len * 4 + ARENA_BLOCK_BYTES * 4);
     char *plain = arena_alloc(a, text.len + 1);
     size_t len = 0;

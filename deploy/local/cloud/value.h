@@ -28,6 +28,8 @@ bool value_comparable(const cJSON *left, const cJSON *right);
 bool value_same(const cJSON *left, const cJSON *right);
 bool value_is_null(const cJSON *value);
 bool value_is_nan(const cJSON *value);
+/* Of an integer or double. A long double holds every int64 and every double. */
+long double value_number(const cJSON *value);
 /* Parts of document paths in turn, each bytewise. */
 int path_compare(struct str left, struct str right);
 

@@ -38,8 +38,7 @@ static enum rank rank_of(const cJSON *value)
     return RANK_NULL;
 }
 
-/* A long double holds every int64 and every double. */
-static long double number_of(const cJSON *value)
+long double value_number(const cJSON *value)
 {
     const cJSON *item = value->child;
     struct str text = json_str_value(item);
@@ -201,7 +200,7 @@ int value_compare(const cJSON *left, const cJSON *right)
     case RANK_BOOLEAN:
         return (cJSON_IsTrue(left->child) ? 1 : 0) - (cJSON_IsTrue(right->child) ? 1 : 0);
     case RANK_NUMBER:
-        return compare_numbers(number_of(left), number_of(right));
+        return compare_numbers(value_number(left), value_number(right));
     case RANK_TIME:
         return compare_times(left, right);
     case RANK_STRING:
@@ -232,7 +231,7 @@ bool value_is_null(const cJSON *value)
 
 bool value_is_nan(const cJSON *value)
 {
-    return rank_of(value) == RANK_NUMBER && isnan(number_of(value));
+    return rank_of(value) == RANK_NUMBER && isnan(value_number(value));
 }
 
 /* Canonical trees: the same members in any order, the same scalars to the bit. */
@@ -245,7 +244,9 @@ bool value_same(const cJSON *left, const cJSON *right)
     if (cJSON_IsString(left))
         return str_eq(json_str_value(left), json_str_value(right));
     if (cJSON_IsNumber(left))
-        return memcmp(&left->valuedouble, &right->valuedouble, sizeof(double)) == 0;
+        return !(left->valuedouble < right->valuedouble) &&
+               !(left->valuedouble > right->valuedouble) &&
+               signbit(left->valuedouble) == signbit(right->valuedouble);
     if (cJSON_GetArraySize(left) != cJSON_GetArraySize(right))
         return false;
     if (cJSON_IsObject(left)) {

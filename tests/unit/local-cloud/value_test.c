@@ -196,22 +196,9 @@ static struct field_path path(const char *text)
 
 static void test_field_path_read_takes_quotes_and_refuses_the_rest(void **state)
 {
-    static const char *const bad[] = {"",
-                                      ".",
-                                      "a.",
-                                      "a..b",
-                                      "1a",
-                                      "a b",
-                                      "`a",
-                                      "``",
-                                      "`a`b",
-                                      "a.`",
-                                      "`a\\`",
-                                      "a-b",
-                                      "\u00e6",
-                                      "a.b.c.d.e.f."
-                                      "g.h.i.j.k.l."
-                                      "m.n.o.p.q"};
+    static const char too_deep[] = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q";
+    static const char *const bad[] = {"",   ".",    "a.",  "a..b",  "1a",  "a b",    "`a",
+                                      "``", "`a`b", "a.`", "`a\\`", "a-b", "\u00e6", too_deep};
     struct field_path p = path("a_1.`x.y \\` \\\\`.B");
 
     (void)state;

@@ -141,7 +141,8 @@ static int by_key(const void *a, const void *b)
 static void write_sorted(struct writer *w, struct key_list *list, enum pack_part text_part,
                          enum pack_part key_part)
 {
-    qsort(list->items, list->count, sizeof *list->items, by_key);
+    if (list->count > 1)
+        qsort(list->items, list->count, sizeof *list->items, by_key);
     for (size_t i = 0; i < list->count; i++) {
         const struct key_entry *k = &list->items[i];
         size_t shared = i > 0 ? shared_bytes(k[-1].text, k->text) : 0;

@@ -98,7 +98,8 @@ static void write_names(struct writer *w)
         if (str_starts_with(name, STR(before)))
             add_place(w, &list, str_skip(name, sizeof before - 1), str_from(""), false, i);
     }
-    qsort(list.items, list.count, sizeof *list.items, by_place);
+    if (list.count > 1)
+        qsort(list.items, list.count, sizeof *list.items, by_place);
     for (size_t i = 0; i < list.count; i++) {
         list.items[i].place.key = writer_put_text(w, list.items[i].key);
         writer_put(w, PART_PLACES, &list.items[i].place, sizeof list.items[i].place);

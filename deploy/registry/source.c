@@ -392,7 +392,7 @@ static bool check_end(struct source *s, enum csv_result last, int64_t line, stru
 
 bool source_read_rows(struct source *s, FILE *in, void (*progress)(int64_t rows), struct error *e)
 {
-    struct columns columns;
+    struct columns columns = {0};
     struct csv csv;
     enum csv_result result = CSV_END;
     bool ok;

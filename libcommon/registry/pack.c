@@ -201,8 +201,8 @@ static bool check_places(const struct pack *p)
 
 bool pack_check(const void *blob, size_t bytes, struct pack *ret, struct error *e)
 {
-    const void *part[PART_COUNT];
-    size_t count[PART_COUNT];
+    const void *part[PART_COUNT] = {NULL};
+    size_t count[PART_COUNT] = {0};
 
     must((uintptr_t)blob % 8 == 0);
     if (!find_parts(blob, bytes, part, count, e))

@@ -47,7 +47,7 @@ static bool check_header(const unsigned char *head, size_t bytes, struct error *
 {
     uint64_t page;
 
-    if (bytes < 100 || memcmp(head, "SQLite format 3", 16) != 0)
+    if (!head || bytes < 100 || memcmp(head, "SQLite format 3", 16) != 0)
         return error_set(e, ERR_INTERNAL, "registry file is not an SQLite file");
     if (big_endian(head + 68, 4) != REGISTRY_APPLICATION_ID)
         return error_set(e, ERR_INTERNAL, "registry file is an SQLite file of something else");
@@ -243,6 +243,7 @@ static struct snapshot *open_snapshot(struct registry *r, struct error *e)
         reader->pack = &s->pack;
         reader->registry = r;
         reader->snapshot = s;
+        must(s->pack.name_count > 0);
         reader->name_costs = calloc(s->pack.name_count, sizeof *reader->name_costs);
         reader->names_found = calloc(s->pack.name_count, sizeof *reader->names_found);
         must(reader->name_costs && reader->names_found);

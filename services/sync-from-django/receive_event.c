@@ -48,7 +48,7 @@ static bool read_body(const struct request *req, struct response *res, const cJS
     *ret = NULL;
     if (http_media_type_is(http_header_get(req->http, "Content-Type"), "application/json"))
         *ret = json_parse(req->arena, req->http->body, &e);
-    if (cJSON_IsObject(*ret) && (*ret)->child)
+    if (*ret && cJSON_IsObject(*ret) && (*ret)->child)
         return true;
     return refuse(req, res, "Invalid JSON body", arena_text(req->arena, str_from(e.detail)));
 }

@@ -71,6 +71,7 @@ static bool pause_before(unsigned attempt, int64_t deadline_ms)
 static bool ask(struct asking *asking, struct arena *a, bool (*fits)(const cJSON *),
                 const cJSON **ret, struct error *e)
 {
+    *ret = NULL;
     for (unsigned attempt = 0;; attempt++) {
         if (ask_once(asking, a, ret, e)) {
             if (fits(*ret))

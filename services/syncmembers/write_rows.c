@@ -100,7 +100,7 @@ static bool write_group(struct sync_run *run, const struct group *group, struct 
     struct fs_document *documents = arena_alloc_array(a, 2 * GROUP_MAX, sizeof *documents);
     struct fs_write *writes = arena_alloc_array(a, 2 * GROUP_MAX, sizeof *writes);
     struct str *paths = arena_alloc_array(a, 2 * GROUP_MAX, sizeof *paths);
-    enum member_outcome outcomes[GROUP_MAX];
+    enum member_outcome outcomes[GROUP_MAX] = {0};
     size_t count;
 
     if (group->count == 0)

@@ -39,7 +39,7 @@ static void answer_search(struct registry_reader *r, struct arena *a, struct str
                           struct str *ret_expected, struct buf *out)
 {
     struct search_result found;
-    struct str text, limit;
+    struct str text = {NULL, 0}, limit = {NULL, 0};
     int64_t count;
 
     assert_true(str_split(&rest, '\t', &text) && str_split(&rest, '\t', &limit));

@@ -160,6 +160,7 @@ static uint64_t seed = 20221120;
 
 static uint32_t below(uint32_t bound)
 {
+    must(bound > 0);
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(seed >> 33) % bound;
 }
@@ -170,7 +171,7 @@ static struct str misspell(struct str text)
     static const char *const alphabet[] = {"a", "á", "b", "d", "ð", "e", "é", "f", "g", "h", "i",
                                            "í", "j", "k", "l", "m", "n", "o", "ó", "p", "r", "s",
                                            "t", "u", "ú", "v", "x", "y", "ý", "þ", "æ", "ö"};
-    size_t starts[LETTERS_MAX], n = letters_of(text, starts);
+    size_t starts[LETTERS_MAX] = {0}, n = letters_of(text, starts);
     uint32_t kind = below(4), at = below((uint32_t)(kind == 3 ? n - 1 : n));
     struct str before = str_take(text, starts[at]), rest = str_skip(text, starts[at + 1]);
     struct str letter = str_n(text.ptr + starts[at], starts[at + 1] - starts[at]);

@@ -113,7 +113,8 @@ def test_vote_one_token_at_once_from_many_is_stored_once(stack, elections):
     election = create_election(stack)
     token = register(elections, election)
     statuses = in_parallel([lambda: vote(elections, token).status] * 16)
-    assert statuses.count(201) == 1 and set(statuses) <= {201, 409, 503}
+    # More than ten of the losers are more failures than a token has in a minute.
+    assert statuses.count(201) == 1 and set(statuses) <= {201, 409, 429, 503}
     assert ballots(stack, election) == 1
 
 

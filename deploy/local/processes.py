@@ -46,6 +46,16 @@ def port_taken(port):
     return False
 
 
+def stays_taken(port, patience_s=2):
+    """The threads of a killed process may hold its sockets for a moment after the process itself counts as gone."""
+    deadline = time.monotonic() + patience_s
+    while port_taken(port):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def start_time(pid):
     """Start time of a living process; None when there is none (a zombie counts as none)."""
     try:

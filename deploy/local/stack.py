@@ -16,7 +16,7 @@ import tempfile
 
 import services
 from postgres import Postgres, SUPERUSER
-from processes import Process, StartError, free_port, port_taken
+from processes import Process, StartError, free_port, stays_taken
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 SOCKET_DIR_MAX = 80  # a Unix socket's path has 107 bytes, of which PostgreSQL's file name takes some
@@ -122,7 +122,7 @@ class Stack:
         # Only what the table says plus what sanitizers need: a variable of the developer's shell changes nothing.
         environment.update({key: os.environ[key] for key in PASSED_ON if key in os.environ})
         # Otherwise whoever listens there already would be taken for the new service.
-        if port_taken(environment["PORT"]):
+        if stays_taken(environment["PORT"]):
             raise StartError(f"{label or name}: port {environment['PORT']} is taken")
         log = self.path("log", f"{label or name}.log")
         return Process.spawn(label or name, [self.binary(name)], environment, log)

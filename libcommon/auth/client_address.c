@@ -66,8 +66,9 @@ static bool write_canonical(struct str text, char out[CLIENT_ADDRESS_SIZE])
     if (text.len == 0 || str_find_char(text, '\0') < text.len ||
         !str_copy(text, copy, sizeof(copy)))
         return false;
+    /* inet_pton() takes IPv4 in no other form than the one inet_ntop() would write. */
     if (inet_pton(AF_INET, copy, &v4) == 1)
-        return inet_ntop(AF_INET, &v4, out, CLIENT_ADDRESS_SIZE) != NULL;
+        return str_copy(text, out, CLIENT_ADDRESS_SIZE);
     if (inet_pton(AF_INET6, copy, &v6) != 1)
         return false;
     if (IN6_IS_ADDR_V4MAPPED(&v6))
@@ -91,7 +92,8 @@ void client_address_key(const char *address, char out[CLIENT_ADDRESS_SIZE])
 {
     struct in6_addr v6;
     char text[INET6_ADDRSTRLEN];
-    if (inet_pton(AF_INET6, address, &v6) != 1 || IN6_IS_ADDR_V4MAPPED(&v6)) {
+    bool may_be_v6 = str_contains(str_from(address), STR(":"));
+    if (!may_be_v6 || inet_pton(AF_INET6, address, &v6) != 1 || IN6_IS_ADDR_V4MAPPED(&v6)) {
         if (!write_canonical(str_from(address), out))
             (void)str_copy(STR(NO_ADDRESS), out, CLIENT_ADDRESS_SIZE);
         return;

@@ -74,6 +74,20 @@ bool buf_add_char(struct buf *b, char c)
     return buf_add(b, str_n(&c, 1));
 }
 
+bool buf_add_i64(struct buf *b, int64_t n)
+{
+    char digits[20]; /* of -9223372036854775808 */
+    size_t at = sizeof(digits);
+    uint64_t left = n < 0 ? 0U - (uint64_t)n : (uint64_t)n;
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (n < 0)
+        digits[--at] = '-';
+    return buf_add(b, str_n(digits + at, sizeof(digits) - at));
+}
+
 bool buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args;

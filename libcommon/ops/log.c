@@ -3,7 +3,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/encode.h"
-#include "base/json.h"
 #include "base/kennitala.h"
 #include "base/limits.h"
 
@@ -94,17 +93,28 @@ static bool add_pseudonym(struct buf *b, struct str value)
     return buf_printf(b, "\"%s\"", hex);
 }
 
-static bool add_millis(struct buf *b, int64_t us)
+/* us as WHOLE.FRACTION of a unit of 10^digits microseconds. */
+static bool add_decimal(struct buf *b, int64_t us, size_t digits)
 {
-    uint64_t size = us < 0 ? 0U - (uint64_t)us : (uint64_t)us;
-    return buf_printf(b, "%s%llu.%03u", us < 0 ? "-" : "", (unsigned long long)(size / 1000),
-                      (unsigned)(size % 1000));
+    char fraction[6];
+    uint64_t left = us < 0 ? 0U - (uint64_t)us : (uint64_t)us;
+    must(digits <= sizeof(fraction));
+    for (size_t i = digits; i-- > 0; left /= 10)
+        fraction[i] = (char)('0' + left % 10);
+    return (us >= 0 || buf_add_char(b, '-')) && buf_add_i64(b, (int64_t)left) &&
+           buf_add_char(b, '.') && buf_add(b, str_n(fraction, digits));
 }
 
-static bool add_json(struct buf *b, struct str text)
+static bool add_field(struct buf *b, const struct log_field *field);
+
+static bool add_group(struct buf *b, const struct log_field *fields)
 {
-    bool one_line = str_find_char(text, '\n') == text.len && str_find_char(text, '\r') == text.len;
-    return buf_add(b, one_line && json_check(text, NULL) ? text : STR("null"));
+    bool ok = buf_add_char(b, '{');
+    for (const struct log_field *field = fields; ok && field->type != LOG_FIELD_END; field++) {
+        must(field->type != LOG_FIELD_GROUP);
+        ok = (field == fields || buf_add_char(b, ',')) && add_field(b, field);
+    }
+    return ok && buf_add_char(b, '}');
 }
 
 static bool add_value(struct buf *b, const struct log_field *field)
@@ -113,29 +123,36 @@ static bool add_value(struct buf *b, const struct log_field *field)
     case LOG_FIELD_TEXT:
         return buf_add_json_string(b, field->text);
     case LOG_FIELD_I64:
-        return buf_printf(b, "%lld", (long long)field->number);
+        return buf_add_i64(b, field->number);
     case LOG_FIELD_BOOL:
         return buf_add(b, field->number ? STR("true") : STR("false"));
     case LOG_FIELD_MILLIS:
-        return add_millis(b, field->number);
+        return add_decimal(b, field->number, 3);
+    case LOG_FIELD_LATENCY:
+        return buf_add_char(b, '"') && add_decimal(b, field->number, 6) && buf_add(b, STR("s\""));
     case LOG_FIELD_KENNITALA:
         return add_kennitala(b, field->text);
     case LOG_FIELD_PSEUDONYM:
         return add_pseudonym(b, field->text);
-    case LOG_FIELD_JSON:
-        return add_json(b, field->text);
+    case LOG_FIELD_GROUP:
+        return add_group(b, field->group);
     case LOG_FIELD_END:
     default:
         return buf_add(b, STR("null"));
     }
 }
 
-/* The whole field or nothing. */
 static bool add_field(struct buf *b, const struct log_field *field)
 {
+    return buf_add_json_string(b, str_from(field->name)) && buf_add_char(b, ':') &&
+           add_value(b, field);
+}
+
+/* The whole field or nothing. */
+static bool add_whole_field(struct buf *b, const struct log_field *field)
+{
     size_t before = b->len;
-    if (buf_add_char(b, ',') && buf_add_json_string(b, str_from(field->name)) &&
-        buf_add_char(b, ':') && add_value(b, field))
+    if (buf_add_char(b, ',') && add_field(b, field))
         return true;
     b->len = before;
     b->overflow = false;
@@ -150,13 +167,18 @@ static void build_line(struct buf *b, enum log_severity severity, const char *me
     /* Room for either end is kept back; memory has it. */
     b->max_bytes -= sizeof(truncated_end);
     clock_iso_utc(clock_unix_ms(), now);
-    buf_printf(b, "{\"ts\":\"%s\",\"time\":\"%s\",\"severity\":\"%s\",\"service\":", now, now,
-               severity_names[severity]);
+    buf_add(b, STR("{\"ts\":\""));
+    buf_add_text(b, now);
+    buf_add(b, STR("\",\"time\":\""));
+    buf_add_text(b, now);
+    buf_add(b, STR("\",\"severity\":\""));
+    buf_add_text(b, severity_names[severity]);
+    buf_add(b, STR("\",\"service\":"));
     buf_add_json_string(b, str_from(logger.service));
     buf_add(b, STR(",\"message\":"));
     buf_add_json_string(b, str_take(str_from(message), LOG_LINE_MAX_BYTES / 8));
     for (; whole && fields && fields->type != LOG_FIELD_END; fields++)
-        whole = add_field(b, fields);
+        whole = add_whole_field(b, fields);
     b->max_bytes += sizeof(truncated_end);
     buf_add_text(b, whole ? line_end : truncated_end);
 }

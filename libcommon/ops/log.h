@@ -24,7 +24,8 @@ enum log_field_type {
     LOG_FIELD_MILLIS,    /* int64 microseconds, printed as milliseconds with three decimals */
     LOG_FIELD_KENNITALA, /* either input form, printed DDMMYY-****; anything else as "invalid" */
     LOG_FIELD_PSEUDONYM, /* a uid or address: printed as 16 hex digits of a keyed hash (LOG_SALT) */
-    LOG_FIELD_JSON,      /* ready JSON text of ours, on one line; null when it is not */
+    LOG_FIELD_LATENCY,   /* int64 microseconds, printed as Cloud Logging's duration: "0.001234s" */
+    LOG_FIELD_GROUP,     /* an object of further fields; groups do not nest */
 };
 
 struct log_field {
@@ -32,6 +33,7 @@ struct log_field {
     enum log_field_type type;
     struct str text;
     int64_t number;
+    const struct log_field *group;
 };
 
 #define LOG_TEXT(name_, str_)                                                                      \
@@ -46,8 +48,10 @@ struct log_field {
     ((struct log_field){.name = (name_), .type = LOG_FIELD_KENNITALA, .text = (str_)})
 #define LOG_PSEUDONYM(name_, str_)                                                                 \
     ((struct log_field){.name = (name_), .type = LOG_FIELD_PSEUDONYM, .text = (str_)})
-#define LOG_JSON(name_, str_)                                                                      \
-    ((struct log_field){.name = (name_), .type = LOG_FIELD_JSON, .text = (str_)})
+#define LOG_LATENCY(name_, us_)                                                                    \
+    ((struct log_field){.name = (name_), .type = LOG_FIELD_LATENCY, .number = (us_)})
+#define LOG_GROUP(name_, fields_)                                                                  \
+    ((struct log_field){.name = (name_), .type = LOG_FIELD_GROUP, .group = (fields_)})
 #define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {.type = LOG_FIELD_END}})
 
 /* Once, before any thread: the service's name, the least severity written, the key of pseudonyms,

@@ -208,17 +208,6 @@ static struct str trace_name(const struct request *req)
                         STR_ARG(str_take(str_skip(value, 3), 32)));
 }
 
-static struct str http_request_json(const struct request *req, const struct response *res,
-                                    int64_t took_us)
-{
-    return arena_printf(req->arena,
-                        "{\"requestMethod\":\"%s\",\"requestUrl\":\"%s\",\"status\":%d,"
-                        "\"responseSize\":\"%zu\",\"latency\":\"%lld.%06llds\"}",
-                        http_method_name(req->http->method), req->route ? req->route->path : "none",
-                        res->http->status, res->http->body.len, (long long)(took_us / 1000000),
-                        (long long)(took_us % 1000000));
-}
-
 void report_request(const struct request *req, const struct response *res)
 {
     int64_t took_us = clock_mono_us() - req->http->arrived_us;
@@ -229,10 +218,21 @@ void report_request(const struct request *req, const struct response *res)
     bool anonymous = req->route && (req->route->flags & ROUTE_SECRET_BALLOT) && status < 400;
     struct str agent = str_take(http_header_get(req->http, "User-Agent"), USER_AGENT_LOG_MAX_BYTES);
     struct str trace = anonymous ? STR("") : trace_name(req);
+    char size[24];
+    struct buf size_text;
     struct log_field fields[16];
     size_t n = 0;
 
     count(req, status, took_us);
+    buf_init_fixed(&size_text, size, sizeof size);
+    buf_add_i64(&size_text, (int64_t)res->http->body.len);
+
+    /* Cloud Logging's HttpRequest, which has its 64-bit numbers as text. */
+    const struct log_field *http_request =
+        LOG_FIELDS(LOG_TEXT("requestMethod", str_from(http_method_name(req->http->method))),
+                   LOG_TEXT("requestUrl", str_from(route)), LOG_I64("status", status),
+                   LOG_TEXT("responseSize", buf_str(&size_text)), LOG_LATENCY("latency", took_us));
+
     fields[n++] = LOG_TEXT("tenant", str_from(req->state->server.org_slug));
     fields[n++] = LOG_TEXT("route", str_from(route));
     fields[n++] = LOG_I64("status", status);
@@ -252,7 +252,7 @@ void report_request(const struct request *req, const struct response *res)
         fields[n++] = LOG_TEXT("error", str_from(error_name(res->error)));
     if (res->log_reason)
         fields[n++] = LOG_TEXT("reason", str_from(res->log_reason));
-    fields[n++] = LOG_JSON("httpRequest", http_request_json(req, res, took_us));
+    fields[n++] = LOG_GROUP("httpRequest", http_request);
     fields[n] = (struct log_field){.type = LOG_FIELD_END};
     must(n < ARRAY_LEN(fields));
     log_write(severity_of(status), "request", fields);

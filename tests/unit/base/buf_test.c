@@ -65,6 +65,23 @@ static void test_buf_printf_every_length_around_growth_fits(void **state)
     }
 }
 
+static void test_buf_add_i64_every_length_and_the_ends(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {0,         1,        -1, 9, 10, -10, 1234567890123456789,
+                                      INT64_MAX, INT64_MIN};
+    struct buf b;
+    buf_init(&b, 400);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        char expected[32];
+        snprintf(expected, sizeof(expected), "%lld", (long long)numbers[i]);
+        buf_clear(&b);
+        assert_true(buf_add_i64(&b, numbers[i]));
+        assert_string_equal(b.ptr, expected);
+    }
+    buf_done(&b);
+}
+
 static void test_buf_add_json_string_hostile_bytes_become_valid_json(void **state)
 {
     (void)state;
@@ -185,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_buf_add_up_to_the_limit_then_overflow_sticks),
         cmocka_unit_test(test_buf_add_any_bytes_are_kept),
         cmocka_unit_test(test_buf_printf_every_length_around_growth_fits),
+        cmocka_unit_test(test_buf_add_i64_every_length_and_the_ends),
         cmocka_unit_test(test_buf_add_json_string_hostile_bytes_become_valid_json),
         cmocka_unit_test(test_buf_add_json_string_any_two_bytes_pass_the_strict_reader),
         cmocka_unit_test(test_buf_add_json_string_without_room_adds_nothing),

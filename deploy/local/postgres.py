@@ -29,6 +29,7 @@ BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 SUPERUSER = "postgres"
 DEPLOYER = "sqitch"
 DATABASE = "ekklesia"
+LOG_RECEIVER = "log_receiver"
 MAX_CONNECTIONS = 25
 SQL_DIR = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "sql"))
 
@@ -135,6 +136,49 @@ class Postgres:
         if self.own_dir:
             shutil.rmtree(self.dir, ignore_errors=True)
 
+    # --- loss and recovery ------------------------------------------------------------------------------------
+
+    def receive_log(self, directory):
+        """Start to keep the write-ahead log in `directory`, record by record as it is written; the process."""
+        self._make_owned(directory)
+        command = self._as_server([os.path.join(BIN, "pg_receivewal"), "-D", directory, "--synchronous", "--no-loop",
+                                   "-d", f"{self.dsn(SUPERUSER, 'postgres')} application_name={LOG_RECEIVER}"])
+        with open(self.log, "ab") as out:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/")
+
+    def base_backup(self, directory):
+        """Copy the running cluster into the new `directory`."""
+        self._make_owned(directory)
+        self._tool("pg_basebackup", "-D", directory, "-X", "stream", "-c", "fast",
+                   "-d", self.dsn(SUPERUSER, "postgres"))
+
+    def require_receiver(self):
+        """From now on a commit is acknowledged only when receive_log() has it on disk too."""
+        self.query(f"alter system set synchronous_standby_names = '{LOG_RECEIVER}'")
+        self.query("select pg_reload_conf()")
+
+    def lose(self):
+        """Kill the server as a power cut would and remove the whole cluster."""
+        self.kill9()
+        shutil.rmtree(self.data)
+
+    def recover(self, base, log):
+        """Start anew from a base backup and all of the log that was kept; returns when it takes writes."""
+        subprocess.run(["cp", "-a", base, self.data], check=True)
+        # The segment that was being received when the server went is still called .partial; it is whole.
+        fetch = f'cp "{log}/%f" "%p" 2>/dev/null || cp "{log}/%f.partial" "%p" 2>/dev/null'
+        with open(os.path.join(self.data, "postgresql.auto.conf"), "w", encoding="utf-8") as settings:
+            settings.write(f"restore_command = '{fetch}'\n")
+        with open(os.path.join(self.data, "recovery.signal"), "w", encoding="ascii"):
+            pass
+        self.start()
+        deadline = time.monotonic() + 60
+        while self.query("select pg_is_in_recovery()") == [["t"]]:
+            if time.monotonic() > deadline:
+                raise PostgresError(f"recovery does not end: {self._log_tail()}")
+            time.sleep(0.05)
+        return self
+
     def running(self):
         return self.pid() is not None
 
@@ -156,13 +200,17 @@ class Postgres:
 
     def deploy(self, db=DATABASE):
         """Bring `db` to the current schema, creating it when missing; a second run changes nothing."""
+        self.make_database(db)
+        self.sqitch("deploy", "--verify", db=db)
+        return self
+
+    def make_database(self, db=DATABASE):
+        """The empty database and the role that deploys to it, when they are missing."""
         # As on Cloud SQL the role that deploys may create roles and databases, and is no superuser.
         if not self.query(f"select 1 from pg_roles where rolname = '{DEPLOYER}'"):
             self.query(f"create role {DEPLOYER} login createrole createdb nosuperuser")
         if not self.query(f"select 1 from pg_database where datname = '{db}'"):
             self.query(f"create database {db} owner {DEPLOYER} encoding 'UTF8' template template0")
-        self.sqitch("deploy", "--verify", db=db)
-        return self
 
     def sqitch(self, command, *args, db=DATABASE):
         """Run one sqitch command against `db`; returns its output."""
@@ -193,11 +241,18 @@ class Postgres:
     # --- inside -----------------------------------------------------------------------------------------------
 
     def _make_dir(self):
-        os.makedirs(self.dir, exist_ok=True)
+        self._make_owned(self.dir, 0o755)
+
+    def _make_owned(self, directory, mode=0o700):
+        """A directory the server's user can write."""
+        os.makedirs(directory, exist_ok=True)
         if self.as_postgres:
             owner = pwd.getpwnam(SUPERUSER)
-            os.chown(self.dir, owner.pw_uid, owner.pw_gid)
-            os.chmod(self.dir, 0o755)
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+            os.chmod(directory, mode)
+
+    def _as_server(self, command):
+        return ["runuser", "-u", SUPERUSER, "--", *command] if self.as_postgres else command
 
     def _port_file(self):
         return os.path.join(self.dir, "port")
@@ -210,9 +265,7 @@ class Postgres:
             return None
 
     def _tool(self, name, *args):
-        command = [os.path.join(BIN, name), *args]
-        if self.as_postgres:
-            command = ["runuser", "-u", SUPERUSER, "--"] + command
+        command = self._as_server([os.path.join(BIN, name), *args])
         # Output goes to a file: the server inherits it, and a pipe would keep us waiting for its end.
         with tempfile.TemporaryFile("w+") as out:
             code = subprocess.call(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/")

@@ -75,6 +75,7 @@ FAULTS = [
     ("sqitch", "sql/sqitch.plan", "%syntax-version=1.0.0\n%project=small\n\nother 2026-01-01T00:00:00Z A <a@example.is> # x\n",
      "other has no sql/deploy/other.sql"),
     ("sqitch", "sql/deploy/first.sql", "begin;\nselect 1;\n", "does not end with"),
+    ("sqitch", "sql/deploy/first.sql", "begin;\nalter table t add column c text;\ncommit;\n", "without `SET LOCAL lock_timeout`"),
     ("scripts", "deploy/go", "#!/bin/sh\nrm -rf $1/*\n", "SC2086"),
     ("scripts", "deploy/go.py", "if True\n", "deploy/go.py:1"),
     ("cppcheck", "libcommon/base/thing.c", "int f(void)\n{\n    int a[2] = {0, 1};\n    return a[2];\n}\n", "arrayIndexOutOfBounds"),

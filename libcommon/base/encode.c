@@ -26,6 +26,13 @@ void sha256_hex(struct str data, char out[SHA256_HEX_SIZE])
     hex_encode(hash, sizeof(hash), out);
 }
 
+void content_tag(struct str data, char out[CONTENT_TAG_SIZE])
+{
+    unsigned char hash[CONTENT_TAG_SIZE / 2];
+    must(crypto_generichash(hash, sizeof(hash), bytes_of(data), data.len, NULL, 0) == 0);
+    hex_encode(hash, sizeof(hash), out);
+}
+
 void hmac_sha256(struct str key, struct str data, unsigned char out[SHA256_BYTES])
 {
     crypto_auth_hmacsha256_state state;
@@ -207,7 +214,7 @@ void uuid_v4(char out[UUID_TEXT_SIZE])
     static const size_t parts[5] = {4, 2, 2, 2, 6};
     unsigned char bytes[16];
     size_t at = 0;
-    randombytes_buf(bytes, sizeof(bytes));
+    random_bytes(bytes, sizeof(bytes));
     bytes[6] = (unsigned char)((bytes[6] & 0x0F) | 0x40); /* version 4 */
     bytes[8] = (unsigned char)((bytes[8] & 0x3F) | 0x80); /* RFC 9562 variant */
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

@@ -10,14 +10,18 @@
 
 #include "base/arena.h"
 
-#define SHA256_BYTES    32
-#define SHA256_HEX_SIZE 65 /* with the NUL */
-#define UUID_TEXT_SIZE  37 /* with the NUL */
+#define SHA256_BYTES     32
+#define SHA256_HEX_SIZE  65 /* with the NUL */
+#define CONTENT_TAG_SIZE 33 /* with the NUL */
+#define UUID_TEXT_SIZE   37 /* with the NUL */
 
 void encode_init(void); /* sodium_init(); aborts when there is no randomness */
 
 void sha256(struct str data, unsigned char out[SHA256_BYTES]);
 void sha256_hex(struct str data, char out[SHA256_HEX_SIZE]); /* lower case */
+/* Hex of BLAKE2b-128: tells contents apart at a fifth of the cost of SHA-256 in libsodium. For
+ * ETags, where the same bytes must get the same tag from every instance. */
+void content_tag(struct str data, char out[CONTENT_TAG_SIZE]);
 void hmac_sha256(struct str key, struct str data, unsigned char out[SHA256_BYTES]);
 
 /*

@@ -189,14 +189,14 @@ static void run(struct request *req, struct response *res)
 static void add_etag(const struct request *req, struct response *res)
 {
     struct str tag, known = http_header_get(req->http, "If-None-Match");
-    char hex[SHA256_HEX_SIZE];
+    char hex[CONTENT_TAG_SIZE];
 
     if (!(req->http->method == HTTP_GET || req->http->method == HTTP_HEAD) ||
         res->http->status != 200 || !req->route || (req->route->flags & ROUTE_NO_STORE) ||
         http_response_header_get(res->http, "ETag").ptr)
         return;
-    sha256_hex(buf_str(&res->http->body), hex);
-    tag = arena_printf(req->arena, "W/\"%.27s\"", hex);
+    content_tag(buf_str(&res->http->body), hex);
+    tag = arena_printf(req->arena, "W/\"%s\"", hex);
     http_response_header(res->http, "ETag", tag);
     if (known.len > 0 && str_contains(known, tag)) {
         res->http->status = 304;

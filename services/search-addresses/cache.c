@@ -27,11 +27,11 @@ bool is_unchanged(const struct request *req, struct response *res, const struct 
     struct str question =
         arena_printf(req->arena, "%s|%016llx|%.*s", SUITE_VERSION,
                      (unsigned long long)registry_version(r), STR_ARG(req->http->target));
-    char hex[SHA256_HEX_SIZE];
+    char hex[CONTENT_TAG_SIZE];
     struct str tag;
 
-    sha256_hex(question, hex);
-    tag = arena_printf(req->arena, "W/\"%.27s\"", hex);
+    content_tag(question, hex);
+    tag = arena_printf(req->arena, "W/\"%s\"", hex);
     http_response_header(res->http, "ETag", tag);
     http_response_header(
         res->http, "Cache-Control",

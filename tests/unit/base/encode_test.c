@@ -270,6 +270,36 @@ static void test_base64_every_length_comes_back(void **state)
     }
 }
 
+/* RFC 7693, as Python's hashlib computes it. */
+static void test_content_tag_is_blake2b_128(void **state)
+{
+    (void)state;
+    char tag[CONTENT_TAG_SIZE];
+    content_tag((struct str){NULL, 0}, tag);
+    assert_string_equal(tag, "cae66941d9efbd404e4d88758ea67670");
+    content_tag(STR("abc"), tag);
+    assert_string_equal(tag, "cf4ab791c62b8d2b2109c90275287816");
+}
+
+/* Sizes that the thread's store serves, straddles and passes on. */
+static void test_random_bytes_never_come_twice(void **state)
+{
+    (void)state;
+    unsigned char zero[100] = {0};
+    unsigned char last[100];
+    for (size_t len = 16; len <= sizeof(last); len++) {
+        random_bytes(last, len);
+        for (int i = 0; i < 70; i++) {
+            unsigned char next[100];
+            random_bytes(next, len);
+            assert_memory_not_equal(next, last, 16);
+            assert_memory_not_equal(next + len - 16, zero, 16);
+            memcpy(last, next, len);
+        }
+    }
+    random_bytes(last, 0);
+}
+
 static void test_random_below_stays_below_and_reaches_all(void **state)
 {
     (void)state;
@@ -400,6 +430,8 @@ int main(void)
         cmocka_unit_test(test_base64url_decode_every_accepted_text_is_the_encoded_one),
         cmocka_unit_test(test_base64_decode_any_changed_byte_is_refused_or_canonical),
         cmocka_unit_test(test_base64_every_length_comes_back),
+        cmocka_unit_test(test_content_tag_is_blake2b_128),
+        cmocka_unit_test(test_random_bytes_never_come_twice),
         cmocka_unit_test(test_random_below_stays_below_and_reaches_all),
         cmocka_unit_test(test_random_below_zero_aborts),
         cmocka_unit_test(test_uuid_v4_has_its_form_and_never_comes_twice),

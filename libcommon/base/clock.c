@@ -19,6 +19,11 @@ int64_t clock_mono_ms(void)
     return clock_mono_us() / 1000;
 }
 
+int64_t clock_unix_us(void)
+{
+    return clock_us(CLOCK_REALTIME);
+}
+
 int64_t clock_unix_ms(void)
 {
     return clock_us(CLOCK_REALTIME) / 1000;

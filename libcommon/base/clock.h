@@ -11,7 +11,8 @@
 
 int64_t clock_mono_us(void);
 int64_t clock_mono_ms(void);
-int64_t clock_unix_ms(void); /* UTC */
+int64_t clock_unix_us(void); /* UTC */
+int64_t clock_unix_ms(void);
 
 /* Milliseconds from now to a clock_mono_ms() deadline, never below 0. */
 int64_t clock_left_ms(int64_t deadline_ms);

@@ -1,6 +1,7 @@
 #include "net/http_client.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "net/backoff.h"
 #include "net/breaker.h"
 #include "net/http_attempt.h"
@@ -249,9 +250,59 @@ static void answer_fill(struct http_answer *answer, const struct http_reply *rep
         answer->headers[answer->header_count++] = h;
 }
 
+/* The call with the headers of the trace this thread works for; a span only when it is sampled. */
+static struct http_call call_in_trace(const struct http_call *call, const struct trace *trace,
+                                      unsigned char span_id[SPAN_ID_BYTES], struct arena *a)
+{
+    struct http_call traced = *call;
+    size_t count = call->header_count;
+    struct http_header *headers = arena_alloc_array(a, count + 2, sizeof(*headers));
+    char *traceparent = arena_alloc(a, TRACEPARENT_SIZE);
+    char *cloud = arena_alloc(a, CLOUD_TRACE_SIZE);
+
+    if (trace->ring != NULL)
+        span_new_id(span_id);
+    else
+        memcpy(span_id, trace->span_id, SPAN_ID_BYTES);
+    trace_headers(trace, span_id, traceparent, cloud);
+    for (size_t i = 0; i < count; i++)
+        headers[i] = call->headers[i];
+    headers[count] = (struct http_header){STR("traceparent"), str_from(traceparent)};
+    headers[count + 1] = (struct http_header){STR("X-Cloud-Trace-Context"), str_from(cloud)};
+    traced.headers = headers;
+    traced.header_count = count + 2;
+    return traced;
+}
+
+static void record_span(const struct trace *trace, const struct http_client *c,
+                        const struct http_call *call, const struct http_answer *answer,
+                        enum error_code code, int64_t began_us,
+                        const unsigned char span_id[SPAN_ID_BYTES])
+{
+    struct span span = {.kind = SPAN_UPSTREAM,
+                        .name = c->config.name,
+                        .method = http_method_name(call->method),
+                        .status = answer->status,
+                        .attempts = answer->attempts,
+                        .error = code,
+                        .began_us = began_us,
+                        .ended_us = clock_mono_us()};
+    memcpy(span.span_id, span_id, SPAN_ID_BYTES);
+    memcpy(span.parent_id, trace->span_id, SPAN_ID_BYTES);
+    span_record(trace, &span);
+}
+
 bool http_client_call(struct http_client *c, const struct http_call *call, struct arena *a,
                       struct http_answer *ret, bool *sent, struct error *e)
 {
+    const struct trace *trace = trace_current();
+    unsigned char span_id[SPAN_ID_BYTES] = {0};
+    struct http_call traced;
+    int64_t span_us = span_begin();
+    if (trace != NULL) {
+        traced = call_in_trace(call, trace, span_id, a);
+        call = &traced;
+    }
     lock(c);
     c->stats.calls++;
     unlock(c);
@@ -267,6 +318,8 @@ bool http_client_call(struct http_client *c, const struct http_call *call, struc
     if (v.code == ERR_NONE)
         answer_fill(ret, &reply, a);
     http_reply_done(&reply);
+    if (span_us != 0)
+        record_span(trace, c, call, ret, v.code, span_us, span_id);
     if (sent != NULL)
         *sent = any_sent;
     if (v.code == ERR_NONE)

@@ -5,6 +5,7 @@
 #include "base/encode.h"
 #include "base/kennitala.h"
 #include "base/limits.h"
+#include "base/trace.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -159,6 +160,23 @@ static bool add_whole_field(struct buf *b, const struct log_field *field)
     return false;
 }
 
+/* By these names Cloud Logging groups the lines of a request and shows them beside its trace. */
+static void add_trace(struct buf *b, const struct trace *trace)
+{
+    char trace_id[TRACE_ID_HEX_SIZE], span_id[SPAN_ID_HEX_SIZE], text[192];
+    struct buf name;
+    hex_encode(trace->trace_id, TRACE_ID_BYTES, trace_id);
+    hex_encode(trace->span_id, SPAN_ID_BYTES, span_id);
+    buf_init_fixed(&name, text, sizeof(text));
+    (void)buf_printf(&name, "projects/%s/traces/%s", trace->project, trace_id);
+    buf_add(b, STR(",\"logging.googleapis.com/trace\":"));
+    buf_add_json_string(b, buf_str(&name));
+    buf_printf(b,
+               ",\"logging.googleapis.com/spanId\":\"%s\","
+               "\"logging.googleapis.com/trace_sampled\":%s",
+               span_id, trace->sampled ? "true" : "false");
+}
+
 static void build_line(struct buf *b, enum log_severity severity, const char *message,
                        const struct log_field *fields)
 {
@@ -177,6 +195,8 @@ static void build_line(struct buf *b, enum log_severity severity, const char *me
     buf_add_json_string(b, str_from(logger.service));
     buf_add(b, STR(",\"message\":"));
     buf_add_json_string(b, str_take(str_from(message), LOG_LINE_MAX_BYTES / 8));
+    if (trace_current())
+        add_trace(b, trace_current());
     for (; whole && fields && fields->type != LOG_FIELD_END; fields++)
         whole = add_whole_field(b, fields);
     b->max_bytes += sizeof(truncated_end);

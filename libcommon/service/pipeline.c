@@ -64,6 +64,7 @@ static bool route_request(struct request *req, struct response *res)
         req->route = &ready_route;
     else
         req->route = router_find(service, http->method, http->path, req->params, &path_known);
+    tracing_begin(req);
     if (cors_apply(req->state, req, res))
         return false;
     if (!req->route) {
@@ -219,6 +220,7 @@ void pipeline_handle(void *context, const struct http_request *http, struct http
     add_etag(&req, &res);
     limits_account(&req, &res);
     report_request(&req, &res);
+    tracing_end(&req, &res);
 }
 
 void pipeline_refuse(void *context, enum http_refusal why, enum error_code code, const char *reason,
@@ -244,6 +246,7 @@ void pipeline_refuse(void *context, enum http_refusal why, enum error_code code,
         bool path_known;
 
         req.route = router_find(state->service, http->method, http->path, req.params, &path_known);
+        tracing_begin(&req);
         /* Browsers only show a page the 503 it may read. A busy reply to a preflight is still a
          * busy reply. */
         if (http->method != HTTP_OPTIONS)
@@ -254,4 +257,5 @@ void pipeline_refuse(void *context, enum http_refusal why, enum error_code code,
     respond_error(&res, code, message);
     res.log_reason = reason;
     report_request(&req, &res);
+    tracing_end(&req, &res);
 }

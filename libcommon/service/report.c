@@ -196,18 +196,6 @@ static enum log_severity severity_of(int status)
     return LOG_INFO;
 }
 
-/* "projects/P/traces/T" of a W3C traceparent, so that Cloud Logging groups the lines of one
- * request. */
-static struct str trace_name(const struct request *req)
-{
-    struct str value = http_header_get(req->http, "traceparent");
-
-    if (value.len != 55 || !str_is_lower_hex(str_take(str_skip(value, 3), 32)))
-        return STR("");
-    return arena_printf(req->arena, "projects/%s/traces/%.*s", req->state->server.gcp_project,
-                        STR_ARG(str_take(str_skip(value, 3), 32)));
-}
-
 void report_request(const struct request *req, const struct response *res)
 {
     int64_t took_us = clock_mono_us() - req->http->arrived_us;
@@ -217,7 +205,6 @@ void report_request(const struct request *req, const struct response *res)
      */
     bool anonymous = req->route && (req->route->flags & ROUTE_SECRET_BALLOT) && status < 400;
     struct str agent = str_take(http_header_get(req->http, "User-Agent"), USER_AGENT_LOG_MAX_BYTES);
-    struct str trace = anonymous ? STR("") : trace_name(req);
     char size[24];
     struct buf size_text;
     struct log_field fields[16];
@@ -245,8 +232,6 @@ void report_request(const struct request *req, const struct response *res)
             fields[n++] = LOG_PSEUDONYM("caller", req->identity.uid);
         else if (req->identity.kind == IDENTITY_SERVICE)
             fields[n++] = LOG_TEXT("caller", req->identity.key_id);
-        if (trace.len > 0)
-            fields[n++] = LOG_TEXT("logging.googleapis.com/trace", trace);
     }
     if (res->error != ERR_NONE)
         fields[n++] = LOG_TEXT("error", str_from(error_name(res->error)));

@@ -62,6 +62,18 @@ static void take_own_defaults(struct service_state *state)
             service->request_budget_ms ? service->request_budget_ms : REQUEST_BUDGET_USUAL_MS;
 }
 
+static void check_traces(const struct service_state *state, struct buf *faults)
+{
+    struct str endpoint = str_from(state->server.otlp_endpoint);
+    bool secure = str_starts_with(endpoint, STR("https://"));
+
+    if (endpoint.len > 0 && !secure && !str_starts_with(endpoint, STR("http://")))
+        buf_add_text(faults, "OTEL_EXPORTER_OTLP_ENDPOINT must be an http or https URL\n");
+    else if (endpoint.len > 0 && !secure && state->server.otlp_auth == OTLP_AUTH_GOOGLE &&
+             !state->identity.allow_http_upstreams)
+        buf_add_text(faults, "OTEL_EXPORTER_OTLP_AUTH=google wants an https endpoint\n");
+}
+
 /* What a single key's range cannot say. */
 static void check_combinations(const struct service_state *state, struct buf *faults)
 {
@@ -76,6 +88,7 @@ static void check_combinations(const struct service_state *state, struct buf *fa
     }
     if (!uuid_is_valid(str_from(state->server.org_id)))
         buf_add_text(faults, "ORG_ID must be a UUID\n");
+    check_traces(state, faults);
 }
 
 static void split_origins(struct service_state *state)
@@ -296,6 +309,8 @@ static bool set_up(struct service_state *state, struct error *e)
         return false;
     if ((state->service->uses & USES_ACCOUNT) && !account_open(state, e))
         return false;
+    if (!tracing_open(state, e))
+        return false;
     /* A server that may forget what it acknowledged is refused; one that is away is waited for by
      * the requests themselves. */
     if (state->pool && !pg_pool_check(state->pool, clock_mono_ms() + 2000, e)) {
@@ -433,6 +448,7 @@ static bool serve(struct service_state *state, struct error *e, bool *ret_draine
     log_info("serving", LOG_I64("port", http_server_port(state->http)),
              LOG_TEXT("version", STR(SUITE_VERSION)));
     *ret_drained = http_server_run(state->http);
+    tracing_flush(state);
     log_info("stopped", LOG_BOOL("drained", *ret_drained));
     if (metrics) {
         http_server_stop(metrics);
@@ -449,6 +465,7 @@ static void tear_down(struct service_state *state)
     if (state->service->stop && state->started)
         state->service->stop(state, state->own);
     http_server_free(state->http);
+    tracing_close(state);
     account_close(state);
     cloud_close(state);
     if (state->pool)

@@ -31,7 +31,12 @@ struct server_settings {
     const char *org_id;
     const char *org_slug;
     const char *gcp_project;
+    const char *otlp_endpoint; /* "": no span is made */
+    int64_t otlp_protocol;     /* enum otlp_encoding */
+    int64_t otlp_auth;         /* enum otlp_auth */
+    int64_t trace_sample_percent;
 };
+enum otlp_auth { OTLP_AUTH_NONE, OTLP_AUTH_GOOGLE };
 extern const struct config_key server_settings_table[];
 
 /* USES_IDENTITY: Firebase ID tokens and App Check. */

@@ -14,6 +14,7 @@
 #include "cloud/identity_toolkit.h"
 #include "net/http_server.h"
 #include "ops/log.h"
+#include "ops/trace_export.h"
 #include "service/service.h"
 #include "service/settings.h"
 #include "store/pg_pool.h"
@@ -80,6 +81,10 @@ struct service_state {
     size_t limiter_count;
     struct rate_limiter *address_failures;
 
+    struct trace_exporter *traces; /* NULL: no span is made */
+    struct access_token_source *trace_tokens;
+    struct http_client *trace_auth_client;
+
     struct metrics *metrics;
     struct route_metrics *route_metrics; /* one per route, one more for "none" */
     _Atomic uint64_t app_check_failures;
@@ -134,6 +139,14 @@ bool limits_start(struct service_state *state);
 enum idempotency_outcome { IDEMPOTENCY_GO, IDEMPOTENCY_ANSWERED };
 enum idempotency_outcome idempotency_begin(const struct request *req, struct response *res);
 void idempotency_end(const struct request *req, struct response *res);
+
+/* tracing.c: begin, once the route is known; end, after the log line. Flush: before exit, also when
+ * handlers still run. */
+void tracing_begin(const struct request *req);
+void tracing_end(const struct request *req, const struct response *res);
+bool tracing_open(struct service_state *state, struct error *e);
+void tracing_flush(struct service_state *state);
+void tracing_close(struct service_state *state);
 
 /* report.c: log line and metrics of one request. */
 void report_request(const struct request *req, const struct response *res);

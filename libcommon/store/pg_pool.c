@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/trace.h"
 #include "store/pg_conn.h"
 
 #include <errno.h>
@@ -414,6 +415,7 @@ bool pg_call(struct pg_pool *p, const struct pg_statement *statement, const stru
     if (!pg_values_fill(&values, params, param_count, a, e))
         return false;
 
+    int64_t span_us = span_begin();
     enter(p, true);
     bool ok = false;
     bool fresh = false;
@@ -430,6 +432,10 @@ bool pg_call(struct pg_pool *p, const struct pg_statement *statement, const stru
         release(p, c);
     }
     leave(p, ret->sqlstate);
+    span_end(span_us, SPAN_SQL, statement->name,
+             ok          ? ERR_NONE
+             : e != NULL ? e->code
+                         : ERR_INTERNAL);
     return ok;
 }
 

@@ -5,6 +5,7 @@
  * Django's own record must name the same kennitala before anything is sent to it (M-F01). Then the
  * fields and the address go to Django side by side, and Firestore gets what Django has afterwards.
  */
+#include "base/trace.h"
 #include "cloud/identity_toolkit.h"
 #include "updatememberprofile.h"
 
@@ -17,6 +18,7 @@ struct work {
     const struct profile_update *update;
     int64_t django_id, deadline_ms;
     struct arena *arena; /* of the address's thread */
+    const struct trace *trace;
     struct address_outcome address;
 };
 
@@ -146,6 +148,7 @@ static void *send_address(void *context)
 {
     struct work *work = context;
 
+    trace_enter(work->trace);
     django_send_address(work->service, work->update->kennitala, work->update->address, work->arena,
                         work->deadline_ms, &work->address);
     return NULL;
@@ -161,6 +164,7 @@ static bool send_both(const struct request *req, struct work *work, const cJSON 
 
     if (update->address) {
         work->arena = arena_new(ARENA_MAX_BYTES);
+        work->trace = trace_current();
         beside = pthread_create(&thread, NULL, send_address, work) == 0;
     }
     if (update->patch)

@@ -6,6 +6,7 @@ import hmac
 import json
 import struct
 
+import protobuf
 from firestore_emulator import typed
 from suite import call
 
@@ -116,43 +117,22 @@ def body_json(number, before=None, after=None):
 
 
 def messages():
-    """google.events.cloud.firestore.v1 as its documentation numbers it, with Google's own library."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    field = descriptor_pb2.FieldDescriptorProto
-    kinds = {"int64": field.TYPE_INT64, "int32": field.TYPE_INT32, "bool": field.TYPE_BOOL, "bytes": field.TYPE_BYTES,
-             "double": field.TYPE_DOUBLE, "string": field.TYPE_STRING, "enum": field.TYPE_INT32}
-    file = descriptor_pb2.FileDescriptorProto(name="events.proto", package="t", syntax="proto3")
-
-    def message(name, *fields, oneof=False):
-        made = file.message_type.add(name=name)
-        if oneof:
-            made.oneof_decl.add(name="value_type")
-        for title, number, kind, *repeated in fields:
-            one = made.field.add(name=title, number=number, label=3 if repeated else 1)
-            if kind in kinds:
-                one.type = kinds[kind]
-            else:
-                one.type, one.type_name = field.TYPE_MESSAGE, f".t.{kind}"
-            if oneof:
-                one.oneof_index = 0
-
-    message("Timestamp", ("seconds", 1, "int64"), ("nanos", 2, "int32"))
-    message("LatLng", ("latitude", 1, "double"), ("longitude", 2, "double"))
-    message("Value", ("null_value", 11, "enum"), ("boolean_value", 1, "bool"), ("integer_value", 2, "int64"),
-            ("double_value", 3, "double"), ("timestamp_value", 10, "Timestamp"), ("string_value", 17, "string"),
-            ("bytes_value", 18, "bytes"), ("reference_value", 5, "string"), ("geo_point_value", 8, "LatLng"),
-            ("array_value", 9, "ArrayValue"), ("map_value", 6, "MapValue"), oneof=True)
-    message("ArrayValue", ("values", 1, "Value", True))
-    message("Field", ("key", 1, "string"), ("value", 2, "Value"))
-    message("MapValue", ("fields", 1, "Field", True))
-    message("Document", ("name", 1, "string"), ("fields", 2, "Field", True), ("create_time", 3, "Timestamp"),
-            ("update_time", 4, "Timestamp"))
-    message("Mask", ("field_paths", 1, "string", True))
-    message("Event", ("value", 1, "Document"), ("old_value", 2, "Document"), ("update_mask", 3, "Mask"))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    make = getattr(message_factory, "GetMessageClass", None) or message_factory.MessageFactory(pool).GetPrototype
-    return {name: make(pool.FindMessageTypeByName(f"t.{name}")) for name in ("Event", "Value")}
+    """google.events.cloud.firestore.v1 as its documentation numbers it."""
+    return protobuf.define({
+        "Timestamp": [("seconds", 1, "int64"), ("nanos", 2, "int32")],
+        "LatLng": [("latitude", 1, "double"), ("longitude", 2, "double")],
+        "Value": [("null_value", 11, "enum"), ("boolean_value", 1, "bool"), ("integer_value", 2, "int64"),
+                  ("double_value", 3, "double"), ("timestamp_value", 10, "Timestamp"), ("string_value", 17, "string"),
+                  ("bytes_value", 18, "bytes"), ("reference_value", 5, "string"), ("geo_point_value", 8, "LatLng"),
+                  ("array_value", 9, "ArrayValue"), ("map_value", 6, "MapValue")],
+        "ArrayValue": [("values", 1, "Value", True)],
+        "Field": [("key", 1, "string"), ("value", 2, "Value")],
+        "MapValue": [("fields", 1, "Field", True)],
+        "Document": [("name", 1, "string"), ("fields", 2, "Field", True), ("create_time", 3, "Timestamp"),
+                     ("update_time", 4, "Timestamp")],
+        "Mask": [("field_paths", 1, "string", True)],
+        "Event": [("value", 1, "Document"), ("old_value", 2, "Document"), ("update_mask", 3, "Mask")],
+    }, oneof=("Value",))
 
 
 def fill(value, plain):

@@ -1,7 +1,6 @@
 """auditmemberchanges: real binary, events as Firestore sends them, the trail checked by code of its own."""
 
 import http.server
-import importlib.util
 import json
 import threading
 import time
@@ -9,14 +8,14 @@ import time
 import pytest
 
 import audit_support as audit
+import protobuf
 from evidence import canary
 from kenni import jwt, key
 from members import MembersStack, why_no_google
 from processes import port_taken
 from suite import TcpProxy, kennitala, wait_until
 
-NO_PROTOBUF = importlib.util.find_spec("google.protobuf") is None if importlib.util.find_spec("google") else True
-FORMS = ["json", pytest.param("protobuf", marks=pytest.mark.skipif(NO_PROTOBUF, reason="python3-protobuf is missing"))]
+FORMS = ["json", pytest.param("protobuf", marks=pytest.mark.skipif(protobuf.MISSING, reason="python3-protobuf is missing"))]
 WRITER = ("service_account", "writer@demo.iam.gserviceaccount.com")
 
 
@@ -152,7 +151,7 @@ def test_event_unreadable_body_is_recorded_as_unknown(stack, service, body, form
     assert (entry["action"], entry["success"], entry["changes"]) == ("unknown", False, None)
 
 
-@pytest.mark.skipif(NO_PROTOBUF, reason="python3-protobuf is not installed")
+@pytest.mark.skipif(protobuf.MISSING, reason="python3-protobuf is not installed")
 def test_event_deep_protobuf_is_bounded(stack, service):
     number = kennitala()
     deep = "end"

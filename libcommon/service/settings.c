@@ -64,8 +64,9 @@ const struct config_key server_settings_table[] = {
      .unit = "",
      .aliases = "GOOGLE_CLOUD_PROJECT,GCP_PROJECT",
      .doc = "Google Cloud project, for trace names in log lines."},
-    SERVER(STR, otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT", "",
-           "OTLP/HTTP receiver that spans are sent to, without /v1/traces; empty: no span is made."),
+    SERVER(
+        STR, otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT", "",
+        "OTLP/HTTP receiver that spans are sent to, without /v1/traces; empty: no span is made."),
     SERVER(ENUM, otlp_protocol, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf",
            "http/protobuf|http/json", "Encoding of the spans."),
     SERVER(ENUM, otlp_auth, "OTEL_EXPORTER_OTLP_AUTH", "none", "none|google",

@@ -2,7 +2,8 @@
  * member_addresses.c - profile.addresses, which Django and the member both write
  *
  * An address is the same one when country, street, number, letter and postcode are, case and blanks
- * aside; the hash of these is its key. The record keeps the keys of what Django gave last. So an
+ * aside, and abroad, where Django has one line for them, street, number and letter together; the
+ * hash of these is its key. The record keeps the keys of what Django gave last. So an
  * entry that Django gave and gives no more goes, a new one comes, and all others stay as the member
  * left them, with coordinates, registry number and default flag.
  */
@@ -25,8 +26,12 @@ struct address {
 
 static struct str key_of(struct arena *a, const struct address *one)
 {
-    const struct str parts[] = {one->country, one->street, one->number, one->letter,
-                                one->postal_code};
+    bool is_abroad = !str_eq_text(one->country, COUNTRY_ICELAND);
+    struct str line = str_trim(arena_printf(a, "%.*s %.*s%.*s", STR_ARG(one->street),
+                                            STR_ARG(one->number), STR_ARG(one->letter)));
+    const struct str parts[] = {one->country, is_abroad ? line : one->street,
+                                is_abroad ? STR("") : one->number,
+                                is_abroad ? STR("") : one->letter, one->postal_code};
     char hex[SHA256_HEX_SIZE];
     struct buf text;
     struct str key;

@@ -385,6 +385,12 @@ static bool says_already(struct arena *a, const struct draft *d, const struct fs
     return true;
 }
 
+void member_document_stamp(cJSON *metadata, struct str actor, struct str correlation_id)
+{
+    fs_add_str(metadata, "updated_by", actor.len > 0 ? actor : STR(MEMBER_ACTOR_SYSTEM));
+    fs_add_str(metadata, "correlation_id", correlation_id);
+}
+
 static void finish_member(struct arena *a, const struct member_event *event,
                           const struct fs_document *member, struct draft *d,
                           struct member_change *ret)
@@ -399,7 +405,10 @@ static void finish_member(struct arena *a, const struct member_event *event,
     ret->outcome = MEMBER_WRITTEN;
     metadata = (cJSON *)(uintptr_t)fs_get_map(d->fields, "metadata");
     fs_add_time_ms(metadata, "last_modified", event->now_ms);
+    member_document_stamp(metadata, event->actor, event->correlation_id);
     draft_name(d, STR("metadata.last_modified"));
+    draft_name(d, STR("metadata.updated_by"));
+    draft_name(d, STR("metadata.correlation_id"));
     d->write->server_times[0] = "metadata.synced_at";
 }
 

@@ -51,7 +51,13 @@ struct member_event {
     struct str event_id; /* empty: none */
     int64_t now_ms;
     const struct member_countries *countries;
+    /* Who has it written, and in which request: metadata.updated_by and metadata.correlation_id of
+     * each write, which auditmemberchanges reads (M-F11). No actor is "system": the register. */
+    struct str actor, correlation_id;
 };
+#define MEMBER_ACTOR_SYSTEM "system"
+/* Adds both to a map `metadata`. */
+void member_document_stamp(cJSON *metadata, struct str actor, struct str correlation_id);
 
 enum member_outcome {
     MEMBER_WRITTEN,
@@ -94,6 +100,30 @@ bool member_document_sync(struct firestore *fs, const struct member_event *event
  */
 bool member_document_check(const cJSON *data, const char *kennitala,
                            const char **ret_field) MUST_CHECK;
+
+/*
+ * Numbers of test accounts, which neither webhook nor sync takes for people (M-F25). Genuine system
+ * numbers may begin alike (contract §4.1), so single ones can be named, both ways.
+ */
+#define MEMBER_TEST_ACCOUNTS_MAX     64
+#define MEMBER_TEST_ACCOUNTS_DEFAULT "9999"
+#define MEMBER_TEST_ACCOUNTS_HELP                                                                  \
+    "Test accounts: beginnings of their numbers (four digits or more, the first 8 or 9) or whole " \
+    "numbers, separated by ','; '!' before a whole number: a genuine one. \"none\": there are "    \
+    "none."
+struct member_test_accounts {
+    struct {
+        char digits[KENNITALA_SIZE];
+        bool is_genuine;
+    } entries[MEMBER_TEST_ACCOUNTS_MAX];
+    size_t count;
+};
+/* ERR_BAD_REQUEST names the entry by position. A beginning that a person's or a company's number
+ * could have is refused. */
+bool member_test_accounts_parse(struct str text, struct member_test_accounts *ret,
+                                struct error *e) MUST_CHECK;
+/* ssn: ten digits, or with a hyphen after the sixth; what is neither is no test account. */
+bool member_is_test_account(const struct member_test_accounts *accounts, struct str ssn);
 
 /* Contract §4.2: seven digits for an Icelandic number, anything else as it was given, bounded; in
  * the arena. Idempotent. */

@@ -98,11 +98,12 @@ void cloud_close(struct service_state *state)
         http_client_free(state->google_client);
 }
 
-bool service_firestore_ready(const struct service_state *state, struct arena *a,
+bool service_firestore_ready(struct service_state *state, void *own, struct arena *a,
                              int64_t deadline_ms, struct error *e)
 {
     struct fs_document document;
 
+    (void)own;
     if (firestore_get(state->firestore, NOTHING_THERE_TO_READ, NULL, a, deadline_ms, &document, e))
         return true;
     log_warning("firestore check failed", LOG_TEXT("reason", str_from(e->detail)));

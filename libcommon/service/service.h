@@ -178,8 +178,9 @@ struct firestore;
 struct identity_toolkit;
 struct firestore *service_firestore(const struct service_state *state);
 struct identity_toolkit *service_identity_toolkit(const struct service_state *state);
-/* For ready hooks: reads a document that is not there. False: e->detail is "firestore". */
-bool service_firestore_ready(const struct service_state *state, struct arena *a,
+/* A ready hook, or part of one: reads a document that is not there. own is not looked at. False:
+ * e->detail is "firestore". */
+bool service_firestore_ready(struct service_state *state, void *own, struct arena *a,
                              int64_t deadline_ms, struct error *e) MUST_CHECK;
 /* Is it, to the byte, an entry of CORS_ORIGINS? "*" lists none. */
 bool service_origin_is_listed(const struct service_state *state, struct str origin);

@@ -89,13 +89,6 @@ static bool start(struct service_state *state, void **own, struct error *e)
     return false;
 }
 
-static bool ready(struct service_state *state, void *own, struct arena *a, int64_t deadline_ms,
-                  struct error *e)
-{
-    (void)own;
-    return service_firestore_ready(state, a, deadline_ms, e);
-}
-
 const struct service the_service = {
     .name = "auditmemberchanges",
     .wire_name = "auditmemberchanges",
@@ -108,7 +101,7 @@ const struct service the_service = {
     .uses = USES_CLOUD,
     .start = start,
     .stop = stop,
-    .ready = ready,
+    .ready = service_firestore_ready,
     .default_port = 8080,
     .body_max_bytes = BODY_MAX_BYTES,
     .workers = WORKERS,

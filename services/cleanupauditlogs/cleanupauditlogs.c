@@ -55,13 +55,6 @@ static void stop(struct service_state *state, void *own)
     free(service);
 }
 
-static bool ready(struct service_state *state, void *own, struct arena *a, int64_t deadline_ms,
-                  struct error *e)
-{
-    (void)own;
-    return service_firestore_ready(state, a, deadline_ms, e);
-}
-
 const struct service the_service = {
     .name = "cleanupauditlogs",
     .wire_name = "cleanupauditlogs",
@@ -75,7 +68,7 @@ const struct service the_service = {
     .uses = USES_IDENTITY | USES_CLOUD,
     .start = start,
     .stop = stop,
-    .ready = ready,
+    .ready = service_firestore_ready,
     .default_port = 8080,
     .workers = WORKERS,
     .request_budget_ms = REQUEST_BUDGET_MS,

@@ -116,7 +116,7 @@ static bool ready(struct service_state *state, void *own, struct arena *a, int64
 
     if (!service->settings->django_token[0])
         return error_set(e, ERR_INTERNAL, "configuration");
-    return service_firestore_ready(state, a, deadline_ms, e);
+    return service_firestore_ready(state, own, a, deadline_ms, e);
 }
 
 const struct service the_service = {

@@ -202,7 +202,7 @@ static bool ready(struct service_state *state, void *own, struct arena *a, int64
 
     if (!is_configured(&service->settings))
         return error_set(e, ERR_INTERNAL, "configuration");
-    if (!service_firestore_ready(state, a, deadline_ms, e))
+    if (!service_firestore_ready(state, own, a, deadline_ms, e))
         return false;
     if (provider_get(service->provider, a, deadline_ms, &endpoints, e))
         return true;

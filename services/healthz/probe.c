@@ -145,7 +145,7 @@ static bool check_firestore(struct service_state *state, const struct healthz *o
     int64_t until_ms = within(own, deadline_ms);
     struct error e = {0};
 
-    if (service_firestore_ready(state, a, until_ms, &e) &&
+    if (service_firestore_ready(state, NULL, a, until_ms, &e) &&
         read_jwks(state, a, until_ms, &found->jwks, &e) &&
         read_last_sync(state, a, until_ms, found->last_sync, &e))
         return true;

@@ -149,7 +149,7 @@ static bool end_access(const struct request *req, struct response *res, const ch
 }
 
 static void answer(const struct request *req, struct response *res,
-                   const struct member_event *event, const struct member_result *result)
+                   const struct member_event *event, const char *outcome, enum sync_count counted)
 {
     cJSON *body = json_object(req->arena);
     char mask[KENNITALA_MASK_SIZE];
@@ -158,13 +158,12 @@ static void answer(const struct request *req, struct response *res,
     json_add_bool(body, "success", true);
     json_add_text(body, "kennitala", mask);
     json_add_text(body, "action", actions[event->action]);
-    json_add_text(body, "outcome", outcomes[result->outcome]);
+    json_add_text(body, "outcome", outcome);
     respond_json(res, 200, body);
-    count(req, (enum sync_count)result->outcome);
+    count(req, counted);
     log_info("member synced", LOG_KENNITALA("member", str_from(event->kennitala)),
              LOG_TEXT("action", str_from(actions[event->action])),
-             LOG_TEXT("outcome", str_from(outcomes[result->outcome])),
-             LOG_BOOL("versioned", event->has_version),
+             LOG_TEXT("outcome", str_from(outcome)), LOG_BOOL("versioned", event->has_version),
              LOG_TEXT("correlation_id", req->correlation_id));
 }
 
@@ -174,7 +173,8 @@ void receive_event(const struct request *req, struct response *res)
     char kennitala[KENNITALA_SIZE];
     struct member_event event = {.kennitala = kennitala,
                                  .now_ms = req->http->arrived_unix_ms,
-                                 .countries = &service->countries};
+                                 .countries = &service->countries,
+                                 .correlation_id = req->correlation_id};
     struct member_result result = {0};
     struct error e = {0};
     const cJSON *body;
@@ -183,11 +183,15 @@ void receive_event(const struct request *req, struct response *res)
         !read_kennitala(req, res, body, kennitala) || !read_action(req, res, body, &event.action) ||
         !read_data(req, res, body, &event) || !read_order(req, res, body, &event))
         return;
+    if (member_is_test_account(&service->test_accounts, str_from(kennitala))) {
+        answer(req, res, &event, "skipped", SYNC_SKIPPED);
+        return;
+    }
     if (!member_document_sync(service_firestore(req->state), &event, req->deadline_ms, &result,
                               &e)) {
         fail(req, res, &e);
         return;
     }
     if (!result.inactive || end_access(req, res, kennitala))
-        answer(req, res, &event, &result);
+        answer(req, res, &event, outcomes[result.outcome], (enum sync_count)result.outcome);
 }

@@ -25,6 +25,8 @@ static const struct config_key settings[] = {
     SETTING(STR, countries, "DJANGO_COUNTRIES", MEMBER_COUNTRIES_DEFAULT,
             "Ids of Django's country table with their ISO codes, \"109:IS,53:DK\"; others are kept "
             "as ids."),
+    SETTING(STR, test_accounts, "SYNC_TEST_ACCOUNTS", MEMBER_TEST_ACCOUNTS_DEFAULT,
+            MEMBER_TEST_ACCOUNTS_HELP),
     CONFIG_END,
 };
 
@@ -53,7 +55,8 @@ static const struct route routes[] = {
 static const char *const count_labels[] = {
     [SYNC_WRITTEN] = "outcome=\"written\"",   [SYNC_UNCHANGED] = "outcome=\"unchanged\"",
     [SYNC_REPEATED] = "outcome=\"repeated\"", [SYNC_OUTDATED] = "outcome=\"outdated\"",
-    [SYNC_FAILED] = "outcome=\"failed\"",     [SYNC_REFUSED] = "outcome=\"refused\"",
+    [SYNC_SKIPPED] = "outcome=\"skipped\"",   [SYNC_FAILED] = "outcome=\"failed\"",
+    [SYNC_REFUSED] = "outcome=\"refused\"",
 };
 
 /* {"error": text}, as the register knows it. */
@@ -85,6 +88,7 @@ static bool read_settings(const struct service_state *state, struct sync_service
     if (s->auth == SYNC_AUTH_SIGNATURE && !s->signing_keys[0])
         return error_set(e, ERR_INTERNAL, "SYNC_AUTH=signature needs SYNC_SIGNING_KEYS");
     return member_countries_parse(str_from(s->countries), &service->countries, e) &&
+           member_test_accounts_parse(str_from(s->test_accounts), &service->test_accounts, e) &&
            s2s_keys_parse(str_from(s->signing_keys), org, &service->keys, e);
 }
 
@@ -117,7 +121,7 @@ static bool ready(struct service_state *state, void *own, struct arena *a, int64
 
     if (!service->settings->api_key[0] && service->keys.count == 0)
         return error_set(e, ERR_INTERNAL, "configuration");
-    return service_firestore_ready(state, a, deadline_ms, e);
+    return service_firestore_ready(state, own, a, deadline_ms, e);
 }
 
 const struct service the_service = {

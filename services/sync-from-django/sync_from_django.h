@@ -16,6 +16,7 @@ struct sync_settings {
     const char *signing_keys;
     int64_t auth; /* enum sync_auth */
     const char *countries;
+    const char *test_accounts;
 };
 
 enum sync_count {
@@ -23,6 +24,7 @@ enum sync_count {
     SYNC_UNCHANGED,
     SYNC_REPEATED,
     SYNC_OUTDATED,
+    SYNC_SKIPPED,
     SYNC_FAILED,
     SYNC_REFUSED,
     SYNC_COUNTS
@@ -32,6 +34,7 @@ struct sync_service {
     const struct sync_settings *settings;
     struct s2s_keys keys;
     struct member_countries countries;
+    struct member_test_accounts test_accounts;
     struct metric *counts[SYNC_COUNTS];
 };
 

@@ -14,13 +14,6 @@
 #define CLOSING_MS       15000 /* of the budget, for the end of the run and the answer */
 #define LEASE_TIME_MS    10000
 
-bool sync_is_test_account(const struct sync_run *run, struct str ssn)
-{
-    struct str prefix = str_from(run->service->settings->test_prefix);
-
-    return prefix.len > 0 && str_starts_with(ssn, prefix);
-}
-
 bool sync_may_go_on(struct sync_run *run, struct error *e)
 {
     int64_t now_ms = clock_mono_ms();

@@ -22,8 +22,8 @@ static const struct config_key settings[] = {
     SETTING(INT, page_size, "SYNC_PAGE_SIZE", "200", 1, 500, "members", "Members of one page."),
     SETTING(STR, countries, "DJANGO_COUNTRIES", MEMBER_COUNTRIES_DEFAULT,
             "Country ids of Django: id:ISO code, separated by ','."),
-    SETTING(STR, test_prefix, "SYNC_TEST_PREFIX", "9999",
-            "Members whose number begins so are test accounts and left out; empty: none."),
+    SETTING(STR, test_accounts, "SYNC_TEST_ACCOUNTS", MEMBER_TEST_ACCOUNTS_DEFAULT,
+            MEMBER_TEST_ACCOUNTS_HELP),
     SETTING(INT, vanish_percent, "SYNC_VANISH_PERCENT", "5", 0, 100, "percent",
             "A run stops when more of the active members than this are missing from Django."),
     SETTING(BOOL, lower_roles, "SYNC_LOWER_ROLES", "false",
@@ -118,18 +118,13 @@ static bool start(struct service_state *state, void **own, struct error *e)
                                                                    .connect_timeout_ms = 5000});
     service_watch_client(state, service->django);
     *own = service;
-    if (member_countries_parse(str_from(service->settings->countries), &service->countries, e))
+    if (member_countries_parse(str_from(service->settings->countries), &service->countries, e) &&
+        member_test_accounts_parse(str_from(service->settings->test_accounts),
+                                   &service->test_accounts, e))
         return true;
     stop(state, service);
     *own = NULL;
     return false;
-}
-
-static bool ready(struct service_state *state, void *own, struct arena *a, int64_t deadline_ms,
-                  struct error *e)
-{
-    (void)own;
-    return service_firestore_ready(state, a, deadline_ms, e);
 }
 
 const struct service the_service = {
@@ -145,7 +140,7 @@ const struct service the_service = {
     .uses = USES_IDENTITY | USES_CLOUD,
     .start = start,
     .stop = stop,
-    .ready = ready,
+    .ready = service_firestore_ready,
     .default_port = 8080,
     .workers = WORKERS,
     .request_budget_ms = REQUEST_BUDGET_MS,

@@ -15,7 +15,7 @@ struct sync_settings {
     int64_t timeout_ms;
     int64_t page_size;
     const char *countries;
-    const char *test_prefix;
+    const char *test_accounts;
     int64_t vanish_percent;
     bool lower_roles;
     const char *audit_key;
@@ -28,6 +28,7 @@ struct sync_settings {
 struct sync_service {
     const struct sync_settings *settings;
     struct member_countries countries;
+    struct member_test_accounts test_accounts;
     struct audit_log *audit;
     struct http_client *django;
 };
@@ -112,7 +113,6 @@ bool vanished_deactivate(struct sync_run *run, struct error *e) MUST_CHECK;
 /* run.c: everything between taking the lease and giving it back */
 bool sync_run_all(struct sync_run *run, struct error *e) MUST_CHECK;
 bool sync_may_go_on(struct sync_run *run, struct error *e) MUST_CHECK;
-bool sync_is_test_account(const struct sync_run *run, struct str ssn);
 
 /* sync_members.c */
 bool caller_is_operator(const struct request *req, struct response *res) MUST_CHECK;

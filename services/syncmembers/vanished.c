@@ -27,7 +27,9 @@ static bool deactivate(struct sync_run *run, const char *kennitala, struct arena
     const struct member_event event = {.action = MEMBER_DELETE,
                                        .kennitala = kennitala,
                                        .now_ms = clock_unix_ms(),
-                                       .countries = &run->service->countries};
+                                       .countries = &run->service->countries,
+                                       .actor = run->actor,
+                                       .correlation_id = run->correlation_id};
     struct member_result result = {0};
     int64_t deadline_ms = clock_mono_ms() + CALL_TIME_MS;
 
@@ -86,7 +88,7 @@ bool vanished_deactivate(struct sync_run *run, struct error *e)
     a = arena_new(ROW_ARENA_BYTES);
     for (size_t place = 0; ok && (person = people_next_vanished(run->people, &place));) {
         arena_reset(a);
-        if (sync_is_test_account(run, str_from(person->kennitala)))
+        if (member_is_test_account(&run->service->test_accounts, str_from(person->kennitala)))
             continue;
         ok = sync_may_go_on(run, e) && settle(run, person, a, e);
     }

@@ -29,7 +29,9 @@ static struct member_event event_of(const struct sync_run *run, const struct row
                                  .kennitala = row->kennitala,
                                  .data = row->data,
                                  .now_ms = clock_unix_ms(),
-                                 .countries = &run->service->countries};
+                                 .countries = &run->service->countries,
+                                 .actor = run->actor,
+                                 .correlation_id = run->correlation_id};
 }
 
 static void count_outcome(struct sync_run *run, enum member_outcome outcome)
@@ -175,7 +177,7 @@ static void sort_row(struct sync_run *run, const cJSON *row, struct group *group
         people_see(run->people, next->kennitala);
     if (id <= run->done_id)
         return;
-    if (sync_is_test_account(run, ssn)) {
+    if (member_is_test_account(&run->service->test_accounts, ssn)) {
         run->counts.skipped++;
     } else if (!kennitala_normalise(ssn, next->kennitala) || group_has(group, next->kennitala)) {
         run->counts.failed++;

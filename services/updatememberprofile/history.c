@@ -99,6 +99,21 @@ void history_address(const struct request *req, const struct profile_update *upd
     write_entry(req, update, fields);
 }
 
+void history_foreign(const struct request *req, const struct profile_update *update,
+                     const struct foreign_outcome *outcome)
+{
+    cJSON *fields = fs_fields(req->arena);
+
+    fs_add_text(fields, "type", "foreign_address_sync");
+    fs_add_bool(fields, "success", outcome->failed == 0);
+    fs_add_i64(fields, "sent", (int64_t)outcome->sent);
+    fs_add_i64(fields, "unchanged", (int64_t)outcome->unchanged);
+    fs_add_i64(fields, "failed", (int64_t)outcome->failed);
+    if (outcome->failed > 0)
+        fs_add_text(fields, "error", error_name(outcome->code));
+    write_entry(req, update, fields);
+}
+
 bool history_admin(const struct request *req, const struct profile_update *update, struct error *e)
 {
     cJSON *fields = fs_fields(req->arena);

@@ -32,9 +32,15 @@ static void add_address(struct arena *a, cJSON *list, const cJSON *address)
     static const char *const numbers[] = {"latitude", "longitude"};
     const cJSON *country = json_get(address, "country");
     cJSON *fields = fs_push_map(list);
-    int64_t point;
+    int64_t point, id;
 
-    fs_add_str(fields, "country", cJSON_IsString(country) ? json_str_value(country) : STR("IS"));
+    if (cJSON_IsString(country) || !json_i64(address, "country_id", &id)) {
+        fs_add_str(fields, "country",
+                   cJSON_IsString(country) ? json_str_value(country) : STR("IS"));
+    } else {
+        fs_add_null(fields, "country");
+        fs_add_i64(fields, "country_id", id);
+    }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         add_stored_text(a, fields, texts[i], address);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -48,23 +54,28 @@ static void add_address(struct arena *a, cJSON *list, const cJSON *address)
     fs_add_bool(fields, "is_default", cJSON_IsTrue(json_get(address, "is_default")));
 }
 
-static bool write_addresses(struct firestore *fs, const char *kennitala, const cJSON *addresses,
-                            struct arena *a, int64_t deadline_ms, struct error *e)
+static bool write_addresses(struct firestore *fs, const struct store_work *work, struct arena *a,
+                            int64_t deadline_ms, struct error *e)
 {
-    static const struct str mask[] = {{"profile.addresses", 17}, {"metadata.last_modified", 22}};
-    cJSON *fields = fs_fields(a), *list;
+    static const struct str mask[] = {{"profile.addresses", 17},
+                                      {"metadata.last_modified", 22},
+                                      {"metadata.updated_by", 19},
+                                      {"metadata.correlation_id", 23}};
+    cJSON *fields = fs_fields(a), *list, *metadata;
     const cJSON *one;
 
     list = fs_add_array(fs_add_map(fields, "profile"), "addresses");
-    cJSON_ArrayForEach(one, addresses)
+    cJSON_ArrayForEach(one, work->addresses)
     {
         add_address(a, list, one);
     }
-    fs_add_time_ms(fs_add_map(fields, "metadata"), "last_modified", clock_unix_ms());
+    metadata = fs_add_map(fields, "metadata");
+    fs_add_time_ms(metadata, "last_modified", clock_unix_ms());
+    member_document_stamp(metadata, work->actor, work->correlation_id);
 
     const struct fs_write write = {
         .kind = FS_MERGE,
-        .path = arena_printf(a, "members/%s", kennitala),
+        .path = arena_printf(a, "members/%s", work->kennitala),
         .fields = fields,
         .mask = mask,
         .mask_count = ARRAY_LEN(mask),
@@ -74,21 +85,23 @@ static bool write_addresses(struct firestore *fs, const char *kennitala, const c
 }
 
 static bool store_once(const struct profile_service *service, struct firestore *fs,
-                       const char *kennitala, int64_t django_id, struct arena *a,
-                       int64_t deadline_ms, struct error *e)
+                       const struct store_work *work, struct arena *a, int64_t deadline_ms,
+                       struct error *e)
 {
     struct member_event event = {.action = MEMBER_UPDATE,
-                                 .kennitala = kennitala,
+                                 .kennitala = work->kennitala,
                                  .event_id = STR(""),
                                  .now_ms = clock_unix_ms(),
-                                 .countries = &service->countries};
+                                 .countries = &service->countries,
+                                 .actor = work->actor,
+                                 .correlation_id = work->correlation_id};
     struct fs_document documents[2];
     struct member_change change;
     struct str paths[2];
 
-    member_document_paths(a, kennitala, paths);
+    member_document_paths(a, work->kennitala, paths);
     if (!firestore_get_all(fs, paths, 2, NULL, a, deadline_ms, documents, e) ||
-        !django_read(service, django_id, kennitala, a, deadline_ms, &event.data, e))
+        !django_read(service, work->django_id, work->kennitala, a, deadline_ms, &event.data, e))
         return false;
     member_document_apply(a, &event, &documents[0], &documents[1], &change);
     if (change.write_count == 0)
@@ -103,13 +116,13 @@ static bool came_between(const struct error *e)
 }
 
 bool store_newest(const struct profile_service *service, struct firestore *fs,
-                  const char *kennitala, int64_t django_id, const cJSON *addresses, struct arena *a,
-                  int64_t deadline_ms, struct error *e)
+                  const struct store_work *work, struct arena *a, int64_t deadline_ms,
+                  struct error *e)
 {
-    if (addresses && !write_addresses(fs, kennitala, addresses, a, deadline_ms, e))
+    if (work->addresses && !write_addresses(fs, work, a, deadline_ms, e))
         return false;
     for (unsigned i = 0; i < TRIES_MAX; i++) {
-        if (store_once(service, fs, kennitala, django_id, a, deadline_ms, e))
+        if (store_once(service, fs, work, a, deadline_ms, e))
             return true;
         if (!came_between(e))
             return false;
@@ -123,6 +136,7 @@ struct repair {
     char kennitala[KENNITALA_SIZE];
     int64_t django_id;
     cJSON *addresses;
+    char actor[UID_MAX_BYTES + 1], correlation_id[CORRELATION_ID_MAX_BYTES + 1];
 };
 
 struct repair_queue {
@@ -139,9 +153,13 @@ struct repair_queue {
 static bool repair(struct repair_queue *q, const struct repair *item)
 {
     struct arena *a = arena_new(ARENA_MAX_BYTES);
+    const struct store_work todo = {.kennitala = item->kennitala,
+                                    .django_id = item->django_id,
+                                    .addresses = item->addresses,
+                                    .actor = str_from(item->actor),
+                                    .correlation_id = str_from(item->correlation_id)};
     struct error e = {0};
-    bool done = store_newest(q->service, q->fs, item->kennitala, item->django_id, item->addresses,
-                             a, clock_mono_ms() + REPAIR_TIMEOUT_MS, &e);
+    bool done = store_newest(q->service, q->fs, &todo, a, clock_mono_ms() + REPAIR_TIMEOUT_MS, &e);
 
     if (done)
         log_info("profile repaired", LOG_KENNITALA("member", str_from(item->kennitala)));
@@ -226,8 +244,7 @@ void repair_queue_free(struct repair_queue *q)
     free(q);
 }
 
-bool repair_queue_add(struct repair_queue *q, const char *kennitala, int64_t django_id,
-                      const cJSON *addresses)
+bool repair_queue_add(struct repair_queue *q, const struct store_work *todo)
 {
     bool added;
 
@@ -236,10 +253,12 @@ bool repair_queue_add(struct repair_queue *q, const char *kennitala, int64_t dja
     if (added) {
         struct repair *item = &q->items[q->count++];
 
-        *item = (struct repair){.django_id = django_id};
-        memcpy(item->kennitala, kennitala, KENNITALA_SIZE);
-        if (addresses) {
-            item->addresses = cJSON_Duplicate(addresses, true);
+        *item = (struct repair){.django_id = todo->django_id};
+        memcpy(item->kennitala, todo->kennitala, KENNITALA_SIZE);
+        (void)str_copy(todo->actor, item->actor, sizeof item->actor);
+        (void)str_copy(todo->correlation_id, item->correlation_id, sizeof item->correlation_id);
+        if (todo->addresses) {
+            item->addresses = cJSON_Duplicate(todo->addresses, true);
             must(item->addresses);
         }
         must(pthread_cond_broadcast(&q->wake) == 0);

@@ -17,9 +17,10 @@ struct work {
     const struct profile_service *service;
     const struct profile_update *update;
     int64_t django_id, deadline_ms;
-    struct arena *arena; /* of the address's thread */
+    struct arena *arena; /* of the addresses' thread */
     const struct trace *trace;
     struct address_outcome address;
+    struct foreign_outcome foreign;
 };
 
 static bool refuse(struct response *res, enum error_code code, const char *message,
@@ -144,13 +145,21 @@ static bool record_is_theirs(const struct request *req, struct response *res,
 
 /* --- Django --- */
 
-static void *send_address(void *context)
+static bool has_addresses(const struct profile_update *update)
+{
+    return update->address || update->foreign_count > 0;
+}
+
+static void *send_addresses(void *context)
 {
     struct work *work = context;
 
     trace_enter(work->trace);
-    django_send_address(work->service, work->update->kennitala, work->update->address, work->arena,
-                        work->deadline_ms, &work->address);
+    if (work->update->address)
+        django_send_address(work->service, work->update->kennitala, work->update->address,
+                            work->arena, work->deadline_ms, &work->address);
+    django_send_foreign(work->service, work->update, work->arena, work->deadline_ms,
+                        &work->foreign);
     return NULL;
 }
 
@@ -162,18 +171,18 @@ static bool send_both(const struct request *req, struct work *work, const cJSON 
     pthread_t thread = 0;
     bool beside = false, patched = true;
 
-    if (update->address) {
+    if (has_addresses(update)) {
         work->arena = arena_new(ARENA_MAX_BYTES);
         work->trace = trace_current();
-        beside = pthread_create(&thread, NULL, send_address, work) == 0;
+        beside = pthread_create(&thread, NULL, send_addresses, work) == 0;
     }
     if (update->patch)
         patched = django_patch(work->service, work->django_id, update->kennitala, update->patch,
                                req->arena, work->deadline_ms, ret_member, e);
     if (beside)
         must(pthread_join(thread, NULL) == 0);
-    else if (update->address)
-        (void)send_address(work);
+    else if (has_addresses(update))
+        (void)send_addresses(work);
     arena_free(work->arena);
     return patched;
 }
@@ -218,12 +227,27 @@ static void add_address(cJSON *result, const struct address_outcome *outcome)
                                     : "The address was saved but is not in the registry.");
 }
 
-/* Fields that go nowhere but to Firestore, or nowhere at all (M-F34). */
-static bool add_not_synced(cJSON *result, const struct profile_update *update)
+static void add_foreign(cJSON *result, const struct foreign_outcome *outcome)
 {
-    static const char *const sent[] = {"name",      "birthday",      "email",
-                                       "phone",     "foreign_phone", "reachable",
-                                       "groupable", "gender",        "addresses"};
+    cJSON *to = json_add_object(result, "foreign_address_sync");
+
+    json_add_bool(to, "success", outcome->failed == 0);
+    json_add_i64(to, "sent", (int64_t)outcome->sent);
+    json_add_i64(to, "unchanged", (int64_t)outcome->unchanged);
+    json_add_i64(to, "failed", (int64_t)outcome->failed);
+    json_add_text(to, "message",
+                  outcome->no_country > 0 ? "The register has no such country."
+                  : outcome->failed > 0   ? "The register did not take every address abroad."
+                                          : "The register has the addresses abroad.");
+}
+
+/* Fields that go nowhere but to Firestore, or nowhere at all (M-F34). */
+static bool add_not_synced(cJSON *result, const struct work *work)
+{
+    static const char *const sent[] = {"name",          "birthday",     "email",     "phone",
+                                       "foreign_phone", "reachable",    "groupable", "gender",
+                                       "addresses",     "phone_numbers"};
+    const struct profile_update *update = work->update;
     cJSON *list = json_add_array(result, "not_synced");
     const cJSON *item;
 
@@ -236,7 +260,9 @@ static bool add_not_synced(cJSON *result, const struct profile_update *update)
         if (!known)
             json_add_text(list, NULL, item->string);
     }
-    if (update->has_foreign_address)
+    if (update->has_more_phones)
+        json_add_text(list, NULL, "phone_numbers");
+    if (work->foreign.failed > 0)
         json_add_text(list, NULL, "foreign_addresses");
     return list->child != NULL;
 }
@@ -259,7 +285,9 @@ static cJSON *make_reply(const struct request *req, const struct work *work, con
     add_member(result, update->patch, member);
     if (update->address)
         add_address(result, &work->address);
-    not_synced = add_not_synced(result, update);
+    if (update->foreign_count > 0)
+        add_foreign(result, &work->foreign);
+    not_synced = add_not_synced(result, work);
     if (!stored)
         json_add_text(result, "firestore_sync", queued ? "queued" : "failed");
     if (address_failed || not_synced || !stored)
@@ -275,6 +303,8 @@ static void note(const struct request *req, const struct work *work, enum error_
         history_profile(req, work->update, patch_code);
     if (work->update->address)
         history_address(req, work->update, &work->address);
+    if (work->update->foreign_count > 0)
+        history_foreign(req, work->update, &work->foreign);
 }
 
 static void finish(const struct request *req, struct response *res, const struct work *work,
@@ -282,15 +312,18 @@ static void finish(const struct request *req, struct response *res, const struct
 {
     const struct profile_update *update = work->update;
     struct error e = {0};
+    const struct store_work todo = {.kennitala = update->kennitala,
+                                    .django_id = work->django_id,
+                                    .addresses = update->addresses,
+                                    .actor = req->identity.uid,
+                                    .correlation_id = req->correlation_id};
     bool changed = update->patch || update->addresses, queued = false;
-    bool stored = !changed || store_newest(work->service, service_firestore(req->state),
-                                           update->kennitala, work->django_id, update->addresses,
+    bool stored = !changed || store_newest(work->service, service_firestore(req->state), &todo,
                                            req->arena, req->deadline_ms - 500, &e);
     cJSON *reply;
 
     if (!stored) {
-        queued = repair_queue_add(work->service->repairs, update->kennitala, work->django_id,
-                                  update->addresses);
+        queued = repair_queue_add(work->service->repairs, &todo);
         log_error("profile not written to firestore", LOG_TEXT("reason", str_from(e.detail)),
                   LOG_BOOL("queued", queued), LOG_TEXT("correlation_id", req->correlation_id));
         metric_add(work->service->partial, 1);

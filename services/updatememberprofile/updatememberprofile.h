@@ -27,13 +27,17 @@ struct profile_service {
 
 /* --- input.c: what was asked for, checked (M-F26, M-F33) --- */
 
+#define PROFILE_ADDRESSES_MAX 5
+
 struct profile_update {
     char kennitala[KENNITALA_SIZE];
     const cJSON *updates;
-    cJSON *patch;             /* what Django is told; NULL: nothing */
-    const cJSON *addresses;   /* the whole array, or NULL */
-    const cJSON *address;     /* of it, the one Django is told; NULL: none */
-    bool has_foreign_address; /* Django is not told of those */
+    cJSON *patch;                                /* what Django is told; NULL: nothing */
+    const cJSON *addresses;                      /* the whole array, or NULL */
+    const cJSON *address;                        /* of it, the one Django is told; NULL: none */
+    const cJSON *foreign[PROFILE_ADDRESSES_MAX]; /* of it, those abroad */
+    size_t foreign_count;
+    bool has_more_phones; /* than Django has a place for */
     struct str idempotency_key;
 };
 
@@ -63,20 +67,40 @@ void django_send_address(const struct profile_service *service, const char *kenn
                          const cJSON *address, struct arena *a, int64_t deadline_ms,
                          struct address_outcome *ret);
 
+/* The addresses abroad, after a look at those Django has: an address is the same one when country,
+ * text and postcode are. Each is added, mended or left as it is. */
+struct foreign_outcome {
+    size_t sent, unchanged, failed;
+    size_t no_country; /* of those failed: DJANGO_COUNTRIES does not name it */
+    enum error_code code;
+};
+void django_send_foreign(const struct profile_service *service, const struct profile_update *update,
+                         struct arena *a, int64_t deadline_ms, struct foreign_outcome *ret);
+
+/* --- django_call.c --- */
+/* Any JSON of a 200 or 201. One attempt for what is not GET. */
+bool django_ask(const struct profile_service *service, enum http_method method, struct str path,
+                const cJSON *body, struct arena *a, int64_t deadline_ms, const cJSON **ret,
+                struct error *e) MUST_CHECK;
+
 /* --- store.c: Firestore after Django --- */
 
-/* members/{kt} as Django has it now, whatever webhooks come in between (M-F20). `addresses`: the
- * member's own array, written first; or NULL. */
+struct store_work {
+    const char *kennitala;
+    int64_t django_id;
+    const cJSON *addresses;           /* the member's own array, written first; or NULL */
+    struct str actor, correlation_id; /* who asked for it (M-F11) */
+};
+/* members/{kt} as Django has it now, whatever webhooks come in between (M-F20). */
 bool store_newest(const struct profile_service *service, struct firestore *fs,
-                  const char *kennitala, int64_t django_id, const cJSON *addresses, struct arena *a,
-                  int64_t deadline_ms, struct error *e) MUST_CHECK;
+                  const struct store_work *work, struct arena *a, int64_t deadline_ms,
+                  struct error *e) MUST_CHECK;
 
 /* What could not be written is tried again until it is, or the process ends. Thread-safe. */
 struct repair_queue *repair_queue_new(const struct profile_service *service, struct firestore *fs);
 void repair_queue_free(struct repair_queue *q); /* NULL is fine */
-/* False when it is full: the next full sync repairs then. addresses are copied. */
-bool repair_queue_add(struct repair_queue *q, const char *kennitala, int64_t django_id,
-                      const cJSON *addresses);
+/* False when it is full: the next full sync repairs then. All of work is copied. */
+bool repair_queue_add(struct repair_queue *q, const struct store_work *work);
 
 /* --- history.c: what was tried, for people (contract §5.5), and who did it for others --- */
 
@@ -84,6 +108,8 @@ void history_profile(const struct request *req, const struct profile_update *upd
                      enum error_code code);
 void history_address(const struct request *req, const struct profile_update *update,
                      const struct address_outcome *outcome);
+void history_foreign(const struct request *req, const struct profile_update *update,
+                     const struct foreign_outcome *outcome);
 bool history_admin(const struct request *req, const struct profile_update *update,
                    struct error *e) MUST_CHECK;
 

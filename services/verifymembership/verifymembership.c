@@ -28,13 +28,6 @@ static const struct route routes[] = {
     {HTTP_POST, "/verifyMembership", AUTH_USER, BODY_CALLABLE, &call_limit, IDEMPOTENCY_NONE,
      ROUTE_NO_STORE | ROUTE_APP_CHECK, verify_membership, "the same"},
 };
-static bool ready(struct service_state *state, void *own, struct arena *a, int64_t deadline_ms,
-                  struct error *e)
-{
-    (void)own;
-    return service_firestore_ready(state, a, deadline_ms, e);
-}
-
 const struct service the_service = {
     .name = "verifymembership",
     .wire_name = "verifymembership",
@@ -46,7 +39,7 @@ const struct service the_service = {
     .errors = &error_shape_callable,
     .cors = &cors_callable,
     .uses = USES_IDENTITY | USES_CLOUD,
-    .ready = ready,
+    .ready = service_firestore_ready,
     .default_port = 8080,
     .workers = 8,
     .request_budget_ms = 20000,

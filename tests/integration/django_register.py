@@ -97,6 +97,9 @@ class Django:
     def calls(self, method=None):
         return [one for one in self.peer("GET", "/calls")["calls"] if method in (None, one["method"])]
 
+    def most_at_once(self):
+        return self.peer("GET", "/overlap")["most"]
+
     def events(self):
         return self.peer("GET", "/events")["events"]
 

@@ -277,6 +277,23 @@ def test_sync_missing_members_are_deactivated_behind_a_guard(stack, register, st
     assert stack.get(f"members/{numbers[5]}")["membership"]["status"] == "active"
 
 
+def test_sync_writes_carry_the_operator_and_her_request(stack, register, start):
+    numbers = people(register, 12)
+    stats(sync(stack, start(), headers={"X-Correlation-ID": "corr-sync"}))
+    stamps = {(one["metadata"]["updated_by"], one["metadata"]["correlation_id"]) for one in stack.find("members").values()}
+    assert stamps == {("uid-admin", "corr-sync")} and len(numbers) == 12
+
+
+def test_sync_test_accounts_are_a_setting(stack, register, start):
+    numbers = ["9999123456", "9999123457", "8123123456"]
+    for number in numbers:
+        register.create(ssn=number, name="System")
+    found = stats(sync(stack, start(SYNC_TEST_ACCOUNTS="9999,!9999123457")))
+    assert (found["synced"], found["skipped"]) == (2, 1)
+    assert set(stack.find("members")) == set(numbers[1:])
+    assert stats(sync(stack, start(SYNC_TEST_ACCOUNTS="none")))["synced"] == 3
+
+
 def test_sync_odd_rows_fail_alone_and_test_accounts_are_skipped(stack, register, between, start):
     good = kennitala()
 
@@ -346,20 +363,27 @@ def reconcile(stack, register, **more):
 
 
 def test_reconcile_tells_what_differs_and_no_value(stack, register, start):
-    numbers = people(register, 12, contact_info={"email": "a@example.is"})
+    numbers = people(register, 12, contact_info={"email": "a@example.is", "phone": "+354 555-1234"}, local_address={
+        "street": "Njálsgata", "number": 3, "postal_code": 101}, foreign_addresses=[{"country": 53, "address": "Gade 1"}])
+    register.create(ssn="9999123456", name="Test")
     assert reconcile(stack, register)[0] == 1
     stats(sync(stack, start()))
     code, lines = reconcile(stack, register)
     assert (code, len(lines)) == (0, 1), lines
+    code, lines = reconcile(stack, register, SYNC_TEST_ACCOUNTS="none")
+    assert code == 1 and lines[0].startswith("only-in-django"), lines
     stack.delete(f"members/{numbers[0]}")
     member = stack.get(f"members/{numbers[1]}")
-    stack.merge(f"members/{numbers[1]}", profile={**member["profile"], "email": "other@example.is"})
+    stack.merge(f"members/{numbers[1]}", profile={**member["profile"], "email": "other@example.is", "phone": "5559999",
+                                                  "addresses": member["profile"]["addresses"][1:]})
     stranger = kennitala()
     stack.set(f"members/{stranger}", membership={"status": "active"})
     code, lines = reconcile(stack, register)
     assert code == 1 and sorted(line.split()[0] for line in lines[:-1]) == [
         "differs", "only-in-django", "only-in-firestore"]
-    assert "profile.email" in "".join(lines) and not any(number in "".join(lines) for number in [*numbers, stranger])
+    for name in ("profile.email", "profile.phone", "profile.addresses"):
+        assert name in "".join(lines)
+    assert not any(number in "".join(lines) for number in [*numbers, stranger])
     assert reconcile(stack, register, DJANGO_API_TOKEN="0" * 40)[0] == 2
 
 

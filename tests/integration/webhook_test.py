@@ -153,6 +153,33 @@ def test_nulls_everywhere_are_a_member(person):
     assert person.document["membership"]["unions"] == []
 
 
+def test_test_accounts_are_left_out_and_genuine_system_numbers_are_not(members, start):
+    test, genuine, system = (f"{head}{secrets.randbelow(10**6):06}" for head in ("9999", "9999", "8123"))
+    service = start(SYNC_TEST_ACCOUNTS=f"9999,!{genuine}")
+    people = [Person(members, service) for _ in range(3)]
+    for person, number in zip(people, (test, genuine, system)):
+        person.kt, person.path = number, f"members/{number}"
+    assert [person.ok("create", person.data())["outcome"] for person in people] == ["skipped", "written", "written"]
+    assert [person.document is None for person in people] == [True, False, False]
+    assert people[0].record is None
+    for action in ("update", "delete"):
+        assert people[0].ok(action, people[0].data())["outcome"] == "skipped"
+
+
+@pytest.mark.parametrize("accounts", ["999", "0101", "4101", "99x9", "!9999", "99991234567", "9999,12"])
+def test_settings_that_would_catch_people_are_refused_at_start(members, accounts):
+    with pytest.raises(Exception):
+        members.start("sync-from-django", SYNC_TEST_ACCOUNTS=accounts)
+
+
+def test_webhook_writes_are_the_systems_with_their_request(person, service, members):
+    reply = service.post("/", {"kennitala": person.kt, "action": "create", "data": person.data()},
+                         token=members.secret["sync-api-key"], headers={"X-Correlation-ID": "corr-hook"})
+    assert reply.status == 200
+    assert {name: person.document["metadata"][name] for name in ("updated_by", "correlation_id")} == {
+        "updated_by": "system", "correlation_id": "corr-hook"}
+
+
 # --- deletion ---
 
 

@@ -594,6 +594,47 @@ static void test_member_countries_parse_bad_entries_are_refused(void **state)
     assert_int_equal(table.count, 0);
 }
 
+static void test_apply_stamps_actor_and_request_only_when_it_writes(void **state)
+{
+    struct member_event e = event(MEMBER_CREATE, full);
+    struct member_change change;
+    const struct fs_write *w;
+
+    (void)state;
+    e.actor = STR("uid-1");
+    e.correlation_id = STR("corr-1");
+    change = apply(e, nothing, nothing);
+    w = member_write(&change);
+    assert_text(w->fields, "metadata.updated_by", "uid-1");
+    assert_text(w->fields, "metadata.correlation_id", "corr-1");
+    assert_true(is_masked(w, "metadata.updated_by") && is_masked(w, "metadata.correlation_id"));
+    e = event(MEMBER_DELETE, NULL);
+    e.correlation_id = STR("corr-2");
+    change = apply(e, after(nothing, w), after(nothing, record_write(&change)));
+    assert_text(member_write(&change)->fields, "metadata.updated_by", MEMBER_ACTOR_SYSTEM);
+    assert_text(member_write(&change)->fields, "metadata.correlation_id", "corr-2");
+}
+
+static void test_test_accounts_beginnings_whole_numbers_and_exceptions(void **state)
+{
+    static const char *const bad[] = {"999",   "0101",  "4101",        "99x9",
+                                      "!9999", "12345", "99991234567", "9999,8"};
+    struct member_test_accounts accounts;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(member_test_accounts_parse(str_from(bad[i]), &accounts, NULL));
+    assert_true(member_test_accounts_parse(STR("none"), &accounts, NULL));
+    assert_false(member_is_test_account(&accounts, STR("9999123456")));
+    assert_true(member_test_accounts_parse(STR("9999, 0101302989 ,!9999123456"), &accounts, NULL));
+    assert_true(member_is_test_account(&accounts, STR("9999123457")));
+    assert_true(member_is_test_account(&accounts, STR("999912-3457")));
+    assert_false(member_is_test_account(&accounts, STR("9999123456")));
+    assert_true(member_is_test_account(&accounts, STR("010130-2989")));
+    assert_false(member_is_test_account(&accounts, STR("8123123456")));
+    assert_false(member_is_test_account(&accounts, STR("9999")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -614,6 +655,8 @@ int main(void)
         cmocka_unit_test(test_check_wrong_types_are_named),
         cmocka_unit_test(test_member_phone_forms_and_idempotence),
         cmocka_unit_test(test_member_countries_parse_bad_entries_are_refused),
+        cmocka_unit_test(test_apply_stamps_actor_and_request_only_when_it_writes),
+        cmocka_unit_test(test_test_accounts_beginnings_whole_numbers_and_exceptions),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -5,7 +5,9 @@ Answers below /_peer/ without authentication; the server listens on loopback onl
     PATCH  /_peer/members/{id}      fields of the member row, as a person in the office would change them
     DELETE /_peer/members/{id}
     POST   /_peer/faults            {method, path, kind, times, seconds}: kind is refuse_success | status | half |
-                                    hang | html | huge | wrong_types; `status` takes `code`
+                                    hang | html | huge | wrong_types | meet; `status` takes `code`; `meet` does the
+                                    work once `calls` of such calls are in progress, or `seconds` are over
+    GET    /_peer/overlap           {most}: calls that met were in progress at once, at most
     GET    /_peer/calls             API calls so far: [{method, path, body}]
     GET    /_peer/events            webhooks sent so far
     GET    /_peer/deliveries        their statuses; 0 for a connection error
@@ -21,6 +23,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 _lock = threading.Lock()
 _calls, _events, _deliveries, _faults = [], [], [], []
+_progress = threading.Condition(_lock)
+_met = {"now": 0, "most": 0}
+# SQLite refuses the second of two transactions that began by reading; the register's own database does not.
+_writes = threading.Lock()
 SECRET_TEXT = "psycopg2.OperationalError: member 0101302989 at /srv/felagar/models.py"
 
 
@@ -62,9 +68,28 @@ class FaultMiddleware:
                            "body": json.loads(body) if body.startswith("{") else None})
         fault = _take_fault(request.method, request.path)
         if fault is None:
+            return self.work(request)
+        if fault["kind"] == "meet":
+            return self.meet(fault, request)
+        return self.answer(fault, self.work(request) if fault.get("late") else None)
+
+    def meet(self, fault, request):
+        with _progress:
+            _met["now"] += 1
+            _met["most"] = max(_met["most"], _met["now"])
+            _progress.notify_all()
+            _progress.wait_for(lambda: _met["most"] >= fault["calls"], fault.get("seconds", 10))
+        try:
+            return self.work(request)
+        finally:
+            with _progress:
+                _met["now"] -= 1
+
+    def work(self, request):
+        if request.method == "GET":
             return self.get_response(request)
-        reply = self.get_response(request) if fault.get("late") else None
-        return self.answer(fault, reply)
+        with _writes:
+            return self.get_response(request)
 
     @staticmethod
     def answer(fault, reply):
@@ -91,7 +116,13 @@ def forget(request):
     with _lock:
         for one in (_calls, _events, _deliveries, _faults):
             one.clear()
+        _met["most"] = _met["now"]
     return JsonResponse({})
+
+
+def overlap(request):
+    with _lock:
+        return JsonResponse({"most": _met["most"]})
 
 
 def calls(request):
@@ -137,6 +168,11 @@ RELATED = ("contact_info", "local_address", "foreign_addresses", "unions", "titl
 
 @csrf_exempt
 def members(request):
+    with _writes:
+        return make_member(request)
+
+
+def make_member(request):
     from register.models import Member
     wanted = json.loads(request.body)
     quiet = wanted.pop("quiet", False)
@@ -153,6 +189,11 @@ def members(request):
 
 @csrf_exempt
 def member(request, pk):
+    with _writes:
+        return change_member(request, pk)
+
+
+def change_member(request, pk):
     from register.models import Member
     found = Member.objects.get(pk=pk)
     if request.method == "DELETE":

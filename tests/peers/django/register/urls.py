@@ -13,6 +13,7 @@ urlpatterns = [
     path("felagar/api/tickets/", views.tickets),
     path("felagar/api/", include(router.urls)),
     path("_peer", peer.forget),
+    path("_peer/overlap", peer.overlap),
     path("_peer/calls", peer.calls),
     path("_peer/events", peer.events),
     path("_peer/deliveries", peer.deliveries),

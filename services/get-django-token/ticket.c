@@ -23,6 +23,7 @@ static bool is_visible(struct str s)
 static bool read_answer(const struct http_answer *answer, struct arena *a, struct issue *ret,
                         struct error *e)
 {
+    char ends[CLOCK_ISO_SIZE];
     const cJSON *body;
     int64_t ends_ms;
 
@@ -34,6 +35,8 @@ static bool read_answer(const struct http_answer *answer, struct arena *a, struc
     if (!json_str(body, "expires_at", &ret->expires_at) ||
         !clock_parse_rfc3339(ret->expires_at, &ends_ms) || ends_ms <= clock_unix_ms())
         return error_set(e, ERR_BAD_GATEWAY, "ticket: no end in the future");
+    clock_iso_utc(ends_ms, ends); /* in the one form that dates have on our wire */
+    ret->expires_at = arena_dup(a, str_from(ends));
     return true;
 }
 

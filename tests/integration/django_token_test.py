@@ -1,7 +1,6 @@
 """get-django-token: the key to the register, for operators of this moment only. Contract members.md §3.12; M-F03, M-F53."""
 
 import json
-import re
 import secrets
 import time
 
@@ -11,7 +10,7 @@ import django_register
 from django_register import Django
 from evidence import canary
 from members import MembersStack, why_no_google
-from suite import TcpProxy, kennitala, wait_until
+from suite import TcpProxy, is_iso_time, kennitala, wait_until
 
 needs_django = pytest.mark.skipif(django_register.why_not() is not None, reason=str(django_register.why_not()))
 NAME = "get-django-token"
@@ -182,7 +181,7 @@ def test_ticket_is_short_lived_opens_the_register_and_never_falls_back(members, 
         uid, token = operator(members)
         reply = service.post("/", token=token)
         assert reply.status == 200 and reply.json["token"] != register.token
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", reply.json["expiresAt"])
+        assert is_iso_time(reply.json["expiresAt"])
         assert register.api("GET", "/api/full/", token=canary(reply.json["token"])).status == 200
         assert audits(members, uid)[0]["kind"] == "ticket"
         for kind in ("half", "html", "wrong_types", "huge", "status"):

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import evidence
 import firestore_emulator
+import openapi
 import services
 from evidence import canary
 from firestore_emulator import FirestoreEmulator, plain, typed
@@ -183,7 +184,9 @@ class MembersStack(TestStack):
     def start(self, service_name, healthy=True, **env):
         settings = {"FIRESTORE_EMULATOR_HOST": self.firestore_host, "FIREBASE_AUTH_EMULATOR_HOST": self.auth_host,
                     "GOOGLE_APPLICATION_CREDENTIALS": self.key_file}
-        return super().start(service_name, healthy, **{**settings, **env})
+        service = super().start(service_name, healthy, **{**settings, **env})
+        service.document = openapi.document_of(service_name)
+        return service
 
     # --- Firestore, looked at from outside ---
 

@@ -4,11 +4,13 @@ Only what our documents use of JSON Schema is understood; a keyword that is not 
 silently skipped.
 """
 
+import os
 import re
 import subprocess
 
 import yaml
 
+from evidence import ROOT
 from suite import is_iso_time
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -17,7 +19,7 @@ FORMATS = {"date-time": is_iso_time, "uuid": lambda text: UUID.fullmatch(text) i
 UNDERSTOOD = {"$ref", "type", "properties", "required", "additionalProperties", "items", "enum", "format", "pattern",
               "minimum", "maximum", "minItems", "maxItems", "maxLength", "minLength", "description", "allOf", "const",
               "default", "examples"}
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = ("get", "post", "put", "patch", "delete", "options")
 
 
 class Mismatch(AssertionError):
@@ -71,6 +73,10 @@ class Document:
         for name, header in answer.get("headers", {}).items():
             if self.resolve(header).get("required") and name not in reply.headers:
                 raise Mismatch(f"{method} {template} {reply.status}: no header {name}")
+        if "content" not in answer:
+            if reply.body:
+                raise Mismatch(f"{method} {template} {reply.status}: a body of {len(reply.body)} bytes")
+            return
         schema = answer["content"]["application/json"]["schema"]
         self.validate(reply.json, schema, f"{method} {template} {reply.status}")
 
@@ -133,3 +139,38 @@ class Document:
                 self.validate(item, properties[name], f"{where}.{name}")
             elif isinstance(schema.get("additionalProperties"), dict):
                 self.validate(item, schema["additionalProperties"], f"{where}.{name}")
+
+
+def document_of(service):
+    """The document beside the service's README, or None."""
+    path = os.path.join(ROOT, "services", service, "openapi.yaml")
+    return Document(path) if os.path.exists(path) else None
+
+
+def check_document(document):
+    """References resolve, nothing is left over, every operation has a name of its own and says who may call it."""
+    text = str(document.tree)
+    for kind, entries in document.tree["components"].items():
+        for name in entries:
+            used = f"'{name}': []" if kind == "securitySchemes" else f"#/components/{kind}/{name}'"
+            if used not in text:
+                raise Mismatch(f"{kind}/{name} is not used")
+    _resolve_all(document, document.tree)
+    operations = [item[method] for item in document.tree["paths"].values() for method in METHODS if method in item]
+    names = [operation["operationId"] for operation in operations]
+    if len(names) != len(set(names)):
+        raise Mismatch("two operations have one name")
+    silent = [operation["operationId"] for operation in operations if "security" not in operation]
+    if silent:
+        raise Mismatch(f"{silent} do not say who may call")
+
+
+def _resolve_all(document, node):
+    if isinstance(node, dict):
+        if "$ref" in node:
+            document.resolve(node)
+        for item in node.values():
+            _resolve_all(document, item)
+    elif isinstance(node, list):
+        for item in node:
+            _resolve_all(document, item)

@@ -125,6 +125,8 @@ def s2s_headers(secret, method, path, body=b"", key_id=services.S2S_KEY_ID, time
 class Service:
     """One instance with its own ports and log."""
 
+    document = None  # an openapi.Document: every reply to one of its operations is held against it
+
     def __init__(self, stack, name, label, port, metrics_port, process=None, env=None):
         self.stack = stack
         self.name = name
@@ -174,7 +176,10 @@ class Service:
     # requests
 
     def call(self, method, path, body=None, **more):
-        return call(self.url + path, method, body, **more)
+        reply = call(self.url + path, method, body, **more)
+        if self.document and self.document.operation(method, path):
+            self.document.check(method, path, reply)
+        return reply
 
     def get(self, path, **more):
         return self.call("GET", path, **more)

@@ -1,5 +1,6 @@
 /* cloud.c - the local cloud as a service value; see cloud.h and README.md */
 #include "cloud.h"
+#include "change_events.h"
 #include "documents.h"
 #include "faults.h"
 #include "kenni.h"
@@ -29,6 +30,9 @@ static const struct config_key config[] = {
             "Where it may send browsers back to, separated by ','."),
     SETTING(STR, people_file, "PEOPLE_FILE", "",
             "JSON list of people who may sign in, each an object of claims; empty: invented ones."),
+    SETTING(STR, events_url, "EVENTS_URL", "",
+            "Where changed documents are told, as Eventarc does; empty: nowhere."),
+    SETTING(STR, events_collection, "EVENTS_COLLECTION", "members", "Of which collection."),
     CONFIG_END};
 
 /* Whatever Google or Kenni would answer can be told to fail. */
@@ -142,6 +146,7 @@ static void cloud_stop(struct service_state *state, void *own)
     struct cloud *cloud = own;
 
     (void)state;
+    change_events_free(cloud->events);
     jwt_signer_free(cloud->id_token_key);
     jwt_signer_free(cloud->app_check_key);
     jwt_signer_free(cloud->kenni_key);
@@ -185,6 +190,8 @@ static bool cloud_start(struct service_state *state, void **own, struct error *e
         cloud_stop(state, cloud);
         return false;
     }
+    cloud->events =
+        change_events_new(settings->events_url, settings->events_collection, settings->project_id);
     *own = cloud;
     return true;
 }

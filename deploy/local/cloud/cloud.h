@@ -22,9 +22,11 @@ struct cloud_settings {
     const char *kenni_issuer;  /* empty: ours */
     const char *kenni_client_id, *kenni_client_secret, *kenni_redirect_uris;
     const char *people_file; /* empty: invented ones */
+    const char *events_url, *events_collection;
 };
 
 struct store;
+struct change_events;
 struct transactions;
 struct kenni;
 struct faults;
@@ -37,6 +39,7 @@ struct cloud {
     char *service_account; /* its file's text when KEY_DIR is empty; else NULL */
     struct store *store;
     struct transactions *transactions; /* guarded by the store */
+    struct change_events *events;      /* NULL: nobody is told */
     struct kenni *kenni;
     struct faults *faults;
 };

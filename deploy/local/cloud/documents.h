@@ -16,9 +16,11 @@ struct call {
     struct arena *a; /* larger than a request's */
     struct store *store;
     struct transactions *transactions;
-    struct str database; /* "projects/P/databases/D" */
-    struct str path;     /* below documents: "", "members", "members/1" */
-    const cJSON *body;   /* an object; {} when there was none */
+    struct change_events *events; /* NULL: nobody is told */
+    struct change *changes;       /* noted so far */
+    struct str database;          /* "projects/P/databases/D" */
+    struct str path;              /* below documents: "", "members", "members/1" */
+    const cJSON *body;            /* an object; {} when there was none */
     struct http_param params[HTTP_QUERY_PARAMS_MAX];
     size_t param_count;
     int64_t now_us; /* read time */

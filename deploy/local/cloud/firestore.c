@@ -4,6 +4,7 @@
  * GET, PATCH and DELETE name a document or collection; POST names one too, or a verb behind ':'.
  * Source: firebase.google.com/docs/firestore/reference/rest; transcoding as Google's emulator does.
  */
+#include "change_events.h"
 #include "documents.h"
 
 #define CALL_MEMORY_MAX_BYTES (256U << 20)
@@ -159,6 +160,10 @@ static void run(struct call *c, operation *wanted, struct response *res)
     c->now_us = store_now_us(c->store);
     reply = wanted(c);
     good = store_end(c->store, reply != NULL);
+    if (good && reply)
+        change_events_send(c);
+    else
+        change_events_drop(c);
     if (!good)
         refuse(&c->refusal, GSTATUS_INTERNAL, "the local database failed");
     if (good && reply)
@@ -176,6 +181,7 @@ void firestore(const struct request *req, struct response *res)
         .a = arena_new(CALL_MEMORY_MAX_BYTES),
         .store = cloud->store,
         .transactions = cloud->transactions,
+        .events = cloud->events,
     };
 
     c.database = arena_printf(c.a, "projects/%.*s/databases/%.*s", STR_ARG(req->params[0]),

@@ -5,6 +5,7 @@
  * those that its fields do not have. Transforms come after. A write that changes nothing leaves the
  * update time alone. Source: firebase.google.com/docs/firestore/reference/rest/v1/Write.
  */
+#include "change_events.h"
 #include "documents.h"
 
 /* --- reading --- */
@@ -124,6 +125,7 @@ bool write_apply(struct call *c, const struct write *write, int64_t time_us, cJS
         return false;
     if (write->is_delete) {
         document_delete(c, write->path);
+        change_note(c, &before, &(struct document){.exists = false, .path = write->path});
         return true;
     }
     after = before;
@@ -140,5 +142,6 @@ bool write_apply(struct call *c, const struct write *write, int64_t time_us, cJS
     if (!before.exists)
         after.created_us = time_us;
     document_store(c, &after);
+    change_note(c, &before, &after);
     return true;
 }

@@ -42,6 +42,7 @@ test: asan
 bench: build
 	@tests/bench/run
 	@tests/bench/registry
+	@tests/bench/sync
 
 lint: asan
 	@tests/lint/run

@@ -8,6 +8,7 @@ PROJECT_ID = "demo-ekklesia"  # demo-… : the Firebase tools treat such a proje
 S2S_KEY_ID = "events-1"
 ADMIN_ROLE = "ekklesia_admin"
 FIRST = "local-cloud"  # makes the key file that the others read when they start
+DJANGO = "django"  # the member register: a real Django with the models and routes of the contract, tests/peers/django
 
 # Secrets made once per stack: file name below secrets/ -> number of random bytes, stored as hex.
 SECRETS = {
@@ -82,13 +83,14 @@ MEMBERS_SERVICES = {
         **EVENTS_ONLY,
         **KENNI,
         "DJANGO_API_TOKEN": "{secret[django-api-token]}",
-        "DJANGO_API_BASE_URL": "{url[local-cloud]}/django",  # a stack has no register; that somebody answers is enough
+        "DJANGO_API_BASE_URL": "{django}",
     },
     "cleanupauditlogs": {**MEMBERS, "AUDIT_KEY": "{secret[audit-key]}"},
     "syncmembers": {
         **MEMBERS,
         "AUDIT_KEY": "{secret[audit-key]}",
         "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+        "DJANGO_API_BASE_URL": "{django}",
     },
     "auditmemberchanges": {
         **EVENTS_ONLY,
@@ -102,10 +104,12 @@ MEMBERS_SERVICES = {
     "get-django-token": {
         **MEMBERS,
         "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+        "DJANGO_API_BASE_URL": "{django}",
     },
     "updatememberprofile": {
         **MEMBERS,
         "DJANGO_API_TOKEN": "{secret[django-api-token]}",
+        "DJANGO_API_BASE_URL": "{django}",
     },
 }
 
@@ -117,6 +121,7 @@ SERVICES = {
         "KEY_DIR": "{secrets_dir}",
         "DATABASE_FILE": "{secrets_dir}/cloud.sqlite",
         "KENNI_CLIENT_SECRET": "{secret[kenni-client-secret]}",
+        "EVENTS_URL": "{url[auditmemberchanges]}",  # as Eventarc does
         "REQUEST_BUDGET_MS": "30000",  # thousands of tokens in one call
     },
     "elections": {
@@ -133,8 +138,7 @@ SERVICES = {
     },
 }
 
-# Those that are ready without a register.
-SERVICES.update({name: MEMBERS_SERVICES[name] for name in ("handlekenniauth", "verifymembership", "healthz")})
+SERVICES.update(MEMBERS_SERVICES)
 
 # The address registry of the local stack is the small one that comes with the tests.
 SERVICES.update({
@@ -149,3 +153,13 @@ SERVICES.update({
     }
     for name in ("search-addresses", "validate-address", "validate-postal-code")
 })
+
+# Takes its settings as options; what stands here is only passed on.
+SERVICES[DJANGO] = {"PORT": "{port}"}
+DJANGO_OPTIONS = {
+    "--port": "{port}",
+    "--data": "{django_dir}",
+    "--token": "{secret[django-api-token]}",
+    "--sync-url": "{url[sync-from-django]}/sync_from_django",
+    "--sync-key": "{secret[sync-api-key]}",
+}

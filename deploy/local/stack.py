@@ -21,14 +21,18 @@ from processes import Process, StartError, free_port, stays_taken
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 SOCKET_DIR_MAX = 80  # a Unix socket's path has 107 bytes, of which PostgreSQL's file name takes some
 START_TIMEOUT_S = 30
+DJANGO_SERVER = os.path.join(ROOT, "tests", "peers", "django", "server.py")
+DJANGO_PREFIX = "/felagar"
 PASSED_ON = ("PATH", "LANG", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
 
 
 class Stack:
-    def __init__(self, directory, bin_dir, port_base=None):
+    def __init__(self, directory, bin_dir, port_base=None, with_register=False):
+        """with_register: Django runs too. It starts slowly, and most tests need none or one of their own."""
         self.dir = os.path.abspath(directory)
         self.bin_dir = os.path.abspath(bin_dir)
         self.port_base = port_base
+        self.with_register = with_register
         self.state = self._load_state()
         self.secret = {}
         self.processes = {}
@@ -106,10 +110,18 @@ class Stack:
 
     def built(self):
         """Names of the services whose binary exists, in order of start."""
-        return [name for name in services.SERVICES if os.access(self.binary(name), os.X_OK)]
+        return [name for name in services.SERVICES if os.access(self.binary(name), os.X_OK)
+                and (self.with_register or name != services.DJANGO)]
 
     def binary(self, name):
-        return os.path.join(self.bin_dir, name)
+        return DJANGO_SERVER if name == services.DJANGO else os.path.join(self.bin_dir, name)
+
+    def command(self, name):
+        if name != services.DJANGO:
+            return [self.binary(name)]
+        os.makedirs(self.path("register"), exist_ok=True)
+        fields = self._fields(name)
+        return [self.binary(name), *(word.format(**fields) for pair in services.DJANGO_OPTIONS.items() for word in pair)]
 
     def spawn(self, name, label=None, **overrides):
         """Start one instance of a service; overrides change or (with None) remove single variables."""
@@ -125,22 +137,30 @@ class Stack:
         if stays_taken(environment["PORT"]):
             raise StartError(f"{label or name}: port {environment['PORT']} is taken")
         log = self.path("log", f"{label or name}.log")
-        return Process.spawn(label or name, [self.binary(name)], environment, log)
+        return Process.spawn(label or name, self.command(name), environment, log)
 
     def environment(self, name):
         """The environment of a service, from the table in services.py."""
-        fields = {
+        fields = self._fields(name)
+        return {key: value.format(**fields) for key, value in services.SERVICES[name].items()}
+
+    def _fields(self, name):
+        """What the templates of services.py may name."""
+        return {
             "service": name,
             "secrets_dir": self.path("secrets"),
             "registry": self.path("registry.db"),
             "port": self.state["ports"][name],
             "metrics_port": self.state["ports"][f"{name}.metrics"],
             "database_port": self.postgres.port,
+            "django_dir": self.path("register"),
+            # Without a register somebody has to answer; that is all healthz asks.
+            "django": (self.url(services.DJANGO) + DJANGO_PREFIX if self.url(services.DJANGO)
+                       else self.url(services.FIRST) + "/django"),
             "secret": self.secret,
             "url": {other: self.url(other) for other in services.SERVICES},
             "host": {other: self.url(other).removeprefix("http://") for other in services.SERVICES},
         }
-        return {key: value.format(**fields) for key, value in services.SERVICES[name].items()}
 
     # --- down -------------------------------------------------------------------------------------------------
 
@@ -159,7 +179,7 @@ class Stack:
         stubborn = self.stop()
         if self.state:
             shutil.rmtree(self.state["postgres_dir"], ignore_errors=True)
-            for name in ("secrets", "log"):
+            for name in ("secrets", "log", "register"):
                 shutil.rmtree(self.path(name), ignore_errors=True)
             for name in ("env", "pids", "stack.json", "registry.db"):
                 if os.path.exists(self.path(name)):
@@ -186,17 +206,23 @@ class Stack:
         return names
 
     def write_env(self, **more):
-        """$LOCAL_DIR/env: what scripts need to talk to this stack. It holds the S2S secret, so it is private."""
+        """$LOCAL_DIR/env: what scripts need to talk to this stack. It holds secrets, so it is private."""
         values = {}
         for name in self.processes:
             variable = "CLOUD_URL" if name == "local-cloud" else name.upper().replace("-", "_") + "_URL"
             values[variable] = self.url(name)
+            if name == services.DJANGO:
+                continue
             values[variable.replace("_URL", "_METRICS_URL")] = (
                 f"http://127.0.0.1:{self.state['ports'][name + '.metrics']}/metrics")
         values["DATABASE_URL"] = self.postgres.url(services.ADMIN_ROLE)
         values["S2S_KEY_ID"] = services.S2S_KEY_ID
         values["S2S_KEY"] = self.secret["s2s-key"]
         values["FIREBASE_PROJECT_ID"] = services.PROJECT_ID
+        if services.DJANGO in self.processes:
+            values["DJANGO_API_BASE_URL"] = self.url(services.DJANGO) + DJANGO_PREFIX
+            values["DJANGO_API_TOKEN"] = self.secret["django-api-token"]
+            values["SYNC_API_KEY"] = self.secret["sync-api-key"]
         values.update(self.state.get("env", {}))
         if more:
             values.update(more)

@@ -84,6 +84,33 @@ static bool write_addresses(struct firestore *fs, const struct store_work *work,
     return firestore_commit(fs, &write, 1, NULL, a, deadline_ms, NULL, e);
 }
 
+/* The webhook of our own PATCH wrote the values before us, in the register's name. That it was this
+ * person's doing is said all the same, once (M-F11). */
+static void add_stamp(const struct store_work *work, const struct fs_document *member,
+                      struct arena *a, struct member_change *change)
+{
+    static const struct str mask[] = {{"metadata.last_modified", 22},
+                                      {"metadata.updated_by", 19},
+                                      {"metadata.correlation_id", 23}};
+    struct fs_write *write = &change->writes[change->write_count];
+    cJSON *fields = fs_fields(a), *metadata = fs_add_map(fields, "metadata");
+    struct str last = STR("");
+
+    if (change->outcome == MEMBER_WRITTEN || !member->exists ||
+        (fs_get_str(member->fields, "metadata.correlation_id", &last) &&
+         str_eq(last, work->correlation_id)))
+        return;
+    fs_add_time_ms(metadata, "last_modified", clock_unix_ms());
+    member_document_stamp(metadata, work->actor, work->correlation_id);
+    *write = (struct fs_write){.kind = FS_MERGE,
+                               .path = arena_printf(a, "members/%s", work->kennitala),
+                               .fields = fields,
+                               .mask = mask,
+                               .mask_count = ARRAY_LEN(mask)};
+    member_document_guard(write, member);
+    change->write_count++;
+}
+
 static bool store_once(const struct profile_service *service, struct firestore *fs,
                        const struct store_work *work, struct arena *a, int64_t deadline_ms,
                        struct error *e)
@@ -104,9 +131,11 @@ static bool store_once(const struct profile_service *service, struct firestore *
         !django_read(service, work->django_id, work->kennitala, a, deadline_ms, &event.data, e))
         return false;
     member_document_apply(a, &event, &documents[0], &documents[1], &change);
+    if (change.write_count > 0)
+        member_document_guard(&change.writes[0], &documents[1]);
+    add_stamp(work, &documents[0], a, &change);
     if (change.write_count == 0)
         return true;
-    member_document_guard(&change.writes[0], &documents[1]);
     return firestore_commit(fs, change.writes, change.write_count, NULL, a, deadline_ms, NULL, e);
 }
 

@@ -65,6 +65,12 @@ def test_up_empty_directory_starts_everything_and_opens_an_election(directory):
 
     for name in ("CLOUD_URL", "ELECTIONS_URL", "EVENTS_URL"):
         assert call(env[name] + "/health").json["status"] == "healthy"
+    for name in os.listdir(os.path.join(ROOT, "services")):
+        if os.path.isdir(os.path.join(ROOT, "services", name)):
+            url = env[name.upper().replace("-", "_") + "_URL"]
+            assert call(url + "/health/ready").status == 200, name
+    assert call(env["DJANGO_API_BASE_URL"] + "/api/full/",
+                headers={"Authorization": f"Token {env['DJANGO_API_TOKEN']}"}).json["count"] == 0
     for name in ("env", "secrets/s2s-key", "secrets/voter-key", "secrets/id-token.pem"):
         assert os.stat(os.path.join(directory, name)).st_mode & 0o777 == 0o600
     with psycopg2.connect(env["DATABASE_URL"]) as connection, connection.cursor() as cursor:

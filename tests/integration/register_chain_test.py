@@ -63,6 +63,13 @@ def test_each_writer_is_in_the_trail_by_name(chain):
     own = [one for one in chain.entries(number) if one["adminId"] == "uid-anna"]
     assert {one["correlationId"] for one in own} == {"corr-anna"} and {one["actorSource"] for one in own} == {"service"}
 
+    # Here the webhook of Django's own save writes first; whose doing it was is said all the same.
+    reply = profile.post("/", {"data": {"kennitala": number, "updates": {"name": "Anna B"}}},
+                         token=stack.id_token("uid-anna", kennitala=number), headers={"X-Correlation-ID": "corr-name"})
+    assert reply.status == 200, reply
+    wait_until(lambda: "corr-name" in [one.get("correlationId") for one in chain.entries(number)], 20)
+    assert [one["adminId"] for one in chain.entries(number) if one.get("correlationId") == "corr-name"] == ["uid-anna"]
+
     register.change(member_id, name="Anna Jóns", quiet=True)
     sync = stack.start("syncmembers", **register.settings())
     reply = sync.post("/", token=stack.id_token("uid-boss", roles=["admin"]), headers={"X-Correlation-ID": "corr-boss"})

@@ -1,7 +1,9 @@
 """What a test needs of a register beyond its API: make and remove members, see calls, misbehave.
 
+    GET    /health                  200, also as /health/ready
 Answers below /_peer/ without authentication; the server listens on loopback only.
-    POST   /_peer/members           {ssn, name, …, contact_info{}, local_address{}, foreign_addresses[], unions[]}
+    POST   /_peer/members           [{ssn, name, …}, …] of rows alone, told to nobody; or one of them in full:
+                                    {ssn, name, …, contact_info{}, local_address{}, foreign_addresses[], unions[]}
     PATCH  /_peer/members/{id}      fields of the member row, as a person in the office would change them
     DELETE /_peer/members/{id}
     POST   /_peer/faults            {method, path, kind, times, seconds}: kind is refuse_success | status | half |
@@ -60,7 +62,7 @@ class FaultMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
-        if request.path.startswith("/_peer"):
+        if request.path.startswith(("/_peer", "/health")):
             return self.get_response(request)
         body = request.body.decode("utf-8", "replace")
         with _lock:
@@ -120,6 +122,10 @@ def forget(request):
     return JsonResponse({})
 
 
+def health(_):
+    return JsonResponse({"status": "ok"})
+
+
 def overlap(request):
     with _lock:
         return JsonResponse({"most": _met["most"]})
@@ -175,6 +181,9 @@ def members(request):
 def make_member(request):
     from register.models import Member
     wanted = json.loads(request.body)
+    if isinstance(wanted, list):  # as they were before the first full sync: no signals, no related rows
+        Member.objects.bulk_create(Member(**one, version=n + 1) for n, one in enumerate(wanted))
+        return JsonResponse({"count": len(wanted)})
     quiet = wanted.pop("quiet", False)
     member = Member(**{name: value for name, value in wanted.items() if name not in RELATED})
     member.quiet = True  # one event, when all of it is there

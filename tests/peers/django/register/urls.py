@@ -12,6 +12,8 @@ urlpatterns = [
     path("felagar/api/members/<str:kennitala>/foreign-addresses/<int:pk>/", views.foreign_address),
     path("felagar/api/tickets/", views.tickets),
     path("felagar/api/", include(router.urls)),
+    path("health", peer.health),
+    path("health/ready", peer.health),
     path("_peer", peer.forget),
     path("_peer/overlap", peer.overlap),
     path("_peer/calls", peer.calls),

@@ -3,6 +3,7 @@
 
 #define SECRET_MIN_BYTES   32
 #define KEY_ID_MAX_BYTES   64
+#define TENANT_MAX_BYTES   63
 #define NONCE_RANDOM_BYTES 16
 #define NONCE_MIN_BYTES    22
 #define NONCE_MAX_BYTES    64
@@ -21,6 +22,13 @@ static bool is_nonce(struct str s)
            str_only(s, LETTERS_AND_DIGITS "_-");
 }
 
+/* As elections.organisations has it for slugs. */
+static bool is_tenant(struct str s)
+{
+    return s.len > 0 && s.len <= TENANT_MAX_BYTES &&
+           str_only(s, "abcdefghijklmnopqrstuvwxyz0123456789-") && s.ptr[0] != '-';
+}
+
 /* A secret travels as a header value (X-API-Key), so it is visible ASCII. */
 static bool is_secret(struct str s)
 {
@@ -36,10 +44,13 @@ static bool parse_entry(struct str entry, struct str default_org, size_t positio
     struct str rest = entry;
     struct str org = default_org;
     bool complete = str_split(&rest, ':', &ret->id) && str_split(&rest, ':', &ret->secret);
-    if (complete && rest.ptr)
-        org = rest;
+    ret->tenant = (struct str){NULL, 0};
+    if (complete && rest.ptr) {
+        (void)str_split(&rest, ':', &org);
+        ret->tenant = rest;
+    }
     if (!complete)
-        return error_set(e, ERR_BAD_REQUEST, "S2S_KEYS: entry %zu is not id:secret[:org]",
+        return error_set(e, ERR_BAD_REQUEST, "S2S_KEYS: entry %zu is not id:secret[:org[:tenant]]",
                          position);
     if (!is_key_id(ret->id))
         return error_set(e, ERR_BAD_REQUEST, "S2S_KEYS: the id of entry %zu is not allowed",
@@ -50,6 +61,9 @@ static bool parse_entry(struct str entry, struct str default_org, size_t positio
                          position);
     if (!uuid_is_valid(org))
         return error_set(e, ERR_BAD_REQUEST, "S2S_KEYS: the org of entry %zu is not a UUID",
+                         position);
+    if (ret->tenant.ptr && !is_tenant(ret->tenant))
+        return error_set(e, ERR_BAD_REQUEST, "S2S_KEYS: the tenant of entry %zu is not allowed",
                          position);
     ret->org_id = org;
     return true;
@@ -66,6 +80,14 @@ static bool add_key(struct s2s_keys *keys, const struct s2s_key *key, size_t pos
             return error_set(e, ERR_BAD_REQUEST,
                              "S2S_KEYS: entry %zu repeats the id or the secret of entry %zu",
                              position, i + 1);
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct s2s_key *other = &keys->keys[i];
+        if (key->tenant.ptr && other->tenant.ptr &&
+            str_eq(key->tenant, other->tenant) != str_eq_ci(key->org_id, other->org_id))
+            return error_set(e, ERR_BAD_REQUEST,
+                             "S2S_KEYS: entries %zu and %zu disagree on the name of a tenant",
+                             i + 1, position);
+    }
     keys->keys[keys->count++] = *key;
     return true;
 }

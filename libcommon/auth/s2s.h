@@ -21,6 +21,7 @@ struct s2s_key {
     struct str id;     /* [A-Za-z0-9._-]{1,64} */
     struct str secret; /* at least 32 bytes */
     struct str org_id; /* UUID of the tenant */
+    struct str tenant; /* its short name; empty when the entry gives none */
 };
 struct s2s_keys {
     struct s2s_key keys[S2S_KEYS_MAX];
@@ -28,8 +29,9 @@ struct s2s_keys {
 };
 
 /*
- * Parses the setting S2S_KEYS: "id:secret[:org]" entries separated by ',' or whitespace; org
- * defaults to default_org. Neither an id nor a secret may come twice. Strings point into text.
+ * Parses the setting S2S_KEYS: "id:secret[:org[:tenant]]" entries separated by ',' or whitespace;
+ * org defaults to default_org, tenant is the name of that org in log lines. Neither an id nor a
+ * secret may come twice, nor two names for one org or one for two. Strings point into text.
  * ERR_BAD_REQUEST names the entry by position, never by content.
  */
 bool s2s_keys_parse(struct str text, struct str default_org, struct s2s_keys *ret,

@@ -26,6 +26,7 @@ static const char *const severity_names[] = {
 
 static struct {
     char service[64];
+    const char *tenant; /* NULL: lines name none */
     enum log_severity least;
     int fd;
     unsigned char key[SHA256_BYTES];
@@ -42,6 +43,18 @@ static struct {
     .key_once = PTHREAD_ONCE_INIT,
     .write_lock = PTHREAD_MUTEX_INITIALIZER,
 };
+
+static _Thread_local const char *entered_tenant;
+
+void log_set_tenant(const char *tenant)
+{
+    logger.tenant = tenant;
+}
+
+void log_enter_tenant(const char *tenant)
+{
+    entered_tenant = tenant;
+}
 
 void log_init(const char *service, enum log_severity least, struct str pseudonym_key, int fd)
 {
@@ -193,6 +206,10 @@ static void build_line(struct buf *b, enum log_severity severity, const char *me
     buf_add_text(b, severity_names[severity]);
     buf_add(b, STR("\",\"service\":"));
     buf_add_json_string(b, str_from(logger.service));
+    if (entered_tenant || logger.tenant) {
+        buf_add(b, STR(",\"tenant\":"));
+        buf_add_json_string(b, str_from(entered_tenant ? entered_tenant : logger.tenant));
+    }
     buf_add(b, STR(",\"message\":"));
     buf_add_json_string(b, str_take(str_from(message), LOG_LINE_MAX_BYTES / 8));
     if (trace_current())

@@ -63,6 +63,11 @@ void log_init(const char *service, enum log_severity least, struct str pseudonym
 /* Writes one line and checks that the kernel took it whole (V-F1). False when not. */
 bool log_self_check(void);
 
+/* Whose lines they are, as `tenant` in every line: the process's usual organisation, set once and
+ * before any thread; and the one this thread works for now, NULL for the usual one. Borrowed. */
+void log_set_tenant(const char *tenant);
+void log_enter_tenant(const char *tenant);
+
 /* `message` is a fixed text. fields may be NULL. Lines over LOG_LINE_MAX_BYTES lose the field that
  * is too long and those behind it, never their form, and say "truncated":true. */
 void log_write(enum log_severity severity, const char *message, const struct log_field *fields);

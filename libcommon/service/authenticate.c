@@ -110,7 +110,7 @@ static bool as_service(struct request *req, struct response *res)
     req->identity.kind = IDENTITY_SERVICE;
     req->identity.key_id = key->id;
     req->identity.org_id = key->org_id;
-    req->org_id = key->org_id;
+    tenants_enter(req, req->state->tenant_of_key[key - req->state->s2s_keys.keys]);
     return true;
 }
 

@@ -44,11 +44,11 @@ void pipeline_begin(struct service_state *state, const struct http_request *http
         .arena = http->arena,
         .state = state,
         .own = state->own,
-        .org_id = str_from(state->server.org_id),
         .correlation_id = correlation_id(http),
         .client_address = str_from(address),
         .deadline_ms = http->arrived_us / 1000 + state->server.request_budget_ms,
     };
+    tenants_enter(req, 0);
     *res = (struct response){.http = out, .request = req};
     http_response_header(out, "X-Correlation-ID", req->correlation_id);
 }

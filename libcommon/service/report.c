@@ -26,26 +26,40 @@ static const char *method_label(const struct service *service, size_t index)
     return index < service->route_count ? http_method_name(service->routes[index].method) : "";
 }
 
+static struct route_metrics *metrics_of(const struct service_state *state, size_t tenant,
+                                        size_t route)
+{
+    return &state->route_metrics[tenant * (state->service->route_count + 1) + route];
+}
+
+static void collect_route(const struct service_state *state, size_t tenant, size_t route,
+                          struct buf *out)
+{
+    const struct route_metrics *metrics = metrics_of(state, tenant, route);
+
+    for (size_t s = 0; s < STATUS_SLOTS; s++) {
+        uint64_t n = atomic_load_explicit(&metrics->by_status[s], memory_order_relaxed);
+        struct buf labels;
+
+        if (n == 0)
+            continue;
+        buf_init(&labels, 512);
+        buf_printf(&labels, "route=\"%s\",method=\"%s\",status=\"%d\",tenant=\"%s\"",
+                   route_name(state->service, route), method_label(state->service, route),
+                   s < ARRAY_LEN(statuses) ? statuses[s] : 0, state->tenants[tenant].name);
+        metrics_print_value(out, "http_requests_total", METRIC_COUNTER,
+                            "Requests answered, by route and status.", labels.ptr, (double)n);
+        buf_done(&labels);
+    }
+}
+
 static void collect_requests(void *arg, struct buf *out)
 {
     struct service_state *state = arg;
 
-    for (size_t r = 0; r <= state->service->route_count; r++) {
-        for (size_t s = 0; s < STATUS_SLOTS; s++) {
-            uint64_t n =
-                atomic_load_explicit(&state->route_metrics[r].by_status[s], memory_order_relaxed);
-            struct buf labels;
-
-            if (n == 0)
-                continue;
-            buf_init(&labels, 512);
-            buf_printf(&labels, "route=\"%s\",method=\"%s\",status=\"%d\",tenant=\"%s\"",
-                       route_name(state->service, r), method_label(state->service, r),
-                       s < ARRAY_LEN(statuses) ? statuses[s] : 0, state->server.org_slug);
-            metrics_print_value(out, "http_requests_total", METRIC_COUNTER,
-                                "Requests answered, by route and status.", labels.ptr, (double)n);
-            buf_done(&labels);
-        }
+    for (size_t t = 0; t < state->tenant_count; t++) {
+        for (size_t r = 0; r <= state->service->route_count; r++)
+            collect_route(state, t, r, out);
     }
 }
 
@@ -149,15 +163,16 @@ static void collect_clients(void *arg, struct buf *out)
 
 bool report_start(struct service_state *state)
 {
-    size_t count = state->service->route_count + 1;
+    size_t routes = state->service->route_count + 1, count = routes * state->tenant_count;
 
     state->route_metrics = arena_alloc_array(state->arena, count, sizeof *state->route_metrics);
-    for (size_t r = 0; r < count; r++) {
+    for (size_t i = 0; i < count; i++) {
         struct str labels =
-            arena_printf(state->arena, "route=\"%s\",method=\"%s\"", route_name(state->service, r),
-                         method_label(state->service, r));
+            arena_printf(state->arena, "route=\"%s\",method=\"%s\",tenant=\"%s\"",
+                         route_name(state->service, i % routes),
+                         method_label(state->service, i % routes), state->tenants[i / routes].name);
 
-        state->route_metrics[r].latency =
+        state->route_metrics[i].latency =
             metrics_histogram(state->metrics, "http_request_duration_seconds",
                               "From complete head to finished reply.", labels.ptr);
     }
@@ -182,11 +197,11 @@ static size_t route_index(const struct service *service, const struct route *rou
 
 static void count(const struct request *req, int status, int64_t took_us)
 {
-    size_t r = route_index(req->state->service, req->route);
+    struct route_metrics *metrics =
+        metrics_of(req->state, req->tenant, route_index(req->state->service, req->route));
 
-    histogram_observe_us(req->state->route_metrics[r].latency, took_us);
-    atomic_fetch_add_explicit(&req->state->route_metrics[r].by_status[status_slot(status)], 1,
-                              memory_order_relaxed);
+    histogram_observe_us(metrics->latency, took_us);
+    atomic_fetch_add_explicit(&metrics->by_status[status_slot(status)], 1, memory_order_relaxed);
 }
 
 static enum log_severity severity_of(int status)
@@ -220,7 +235,6 @@ void report_request(const struct request *req, const struct response *res)
                    LOG_TEXT("requestUrl", str_from(route)), LOG_I64("status", status),
                    LOG_TEXT("responseSize", buf_str(&size_text)), LOG_LATENCY("latency", took_us));
 
-    fields[n++] = LOG_TEXT("tenant", str_from(req->state->server.org_slug));
     fields[n++] = LOG_TEXT("route", str_from(route));
     fields[n++] = LOG_I64("status", status);
     fields[n++] = LOG_MILLIS("latency_ms", took_us);

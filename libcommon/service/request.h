@@ -43,6 +43,7 @@ struct request {
     struct identity identity;
     struct account account;
     struct str org_id; /* the tenant this request works in */
+    size_t tenant;     /* the same, as a place in the library's list */
     struct str correlation_id;
     struct str client_address;
     struct str idempotency_key; /* empty when not sent */

@@ -298,6 +298,7 @@ static void open_log(const struct service_state *state)
 static bool set_up(struct service_state *state, struct error *e)
 {
     open_log(state);
+    tenants_start(state);
     if (!log_self_check())
         return error_set(e, ERR_INTERNAL, "stdout does not take log lines");
     state->metrics = metrics_new(state->service->name);

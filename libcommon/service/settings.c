@@ -55,7 +55,7 @@ const struct config_key server_settings_table[] = {
     SERVER(STR, org_id, "ORG_ID", "00000000-0000-4000-8000-000000000001",
            "UUID of the organisation that callers without a tenant of their own belong to."),
     SERVER(STR, org_slug, "ORG_SLUG", "default",
-           "Short name of that organisation, the `tenant` of log lines."),
+           "Short name of that organisation, the `tenant` of log lines and metrics."),
     {.name = "GCP_PROJECT_ID",
      .type = CONFIG_TEXT,
      .offset = offsetof(struct server_settings, gcp_project),
@@ -147,8 +147,8 @@ const struct config_key idempotency_settings_table[] = {
 
 const struct config_key s2s_settings_table[] = {
     CONFIG_SECRET(struct s2s_settings, keys, "S2S_KEYS", NULL, 1,
-                  "Keys other services sign with: id:secret[:organisation], separated by ','; "
-                  "secrets of 32 bytes or more."),
+                  "Keys other services sign with: id:secret[:organisation[:its short name]], "
+                  "separated by ','; secrets of 32 bytes or more."),
     CONFIG_BOOL(struct s2s_settings, api_key_allowed, "S2S_API_KEY_ALLOWED", "false",
                 "Accept the bare X-API-Key of the former deployment."),
     CONFIG_END,

@@ -27,6 +27,11 @@
 #define CORS_ORIGINS_MAX    16
 #define STATUS_SLOTS        32
 
+struct tenant {
+    struct str org_id;
+    const char *name; /* in log lines and metrics */
+};
+
 struct route_metrics {
     struct histogram *latency;
     _Atomic uint64_t by_status[STATUS_SLOTS];
@@ -61,6 +66,10 @@ struct service_state {
     size_t cors_origin_count;
     struct s2s_keys s2s_keys;
 
+    struct tenant tenants[1 + S2S_KEYS_MAX]; /* the first is the process's own */
+    size_t tenant_count;
+    size_t tenant_of_key[S2S_KEYS_MAX];
+
     struct pg_pool *pool;
     const struct pg_statement *nonce_statement, *claim_statement, *store_statement,
         *release_statement;
@@ -86,7 +95,7 @@ struct service_state {
     struct http_client *trace_auth_client;
 
     struct metrics *metrics;
-    struct route_metrics *route_metrics; /* one per route, one more for "none" */
+    struct route_metrics *route_metrics; /* tenant by tenant, one per route and one for "none" */
     _Atomic uint64_t app_check_failures;
     struct health_probe probe;
     struct http_server *http;
@@ -100,6 +109,10 @@ void pipeline_begin(struct service_state *state, const struct http_request *http
                     struct http_response *out, struct request *req, struct response *res);
 void pipeline_refuse(void *context, enum http_refusal why, enum error_code code, const char *reason,
                      const struct http_request *http, struct http_response *out);
+
+/* tenants.c: which organisations there are; and for which one a request, and its thread, works. */
+void tenants_start(struct service_state *state);
+void tenants_enter(struct request *req, size_t tenant);
 
 /* health.c */
 bool health_answer_inline(void *context, const struct http_request *http,

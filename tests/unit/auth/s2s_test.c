@@ -51,7 +51,6 @@ static void test_s2s_keys_parse_bad_settings_are_refused_without_content(void **
         "a:short-secret-value",
         "a:" SECRET_1 ":",
         "a:" SECRET_1 ":not-a-uuid",
-        "a:" SECRET_1 ":" ORG_A ":x",
         "a:" SECRET_1 "\x7f",
         "a:" SECRET_1 "\xc3\xa1",
         "a b:" SECRET_1,
@@ -60,6 +59,13 @@ static void test_s2s_keys_parse_bad_settings_are_refused_without_content(void **
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:" SECRET_1,
         "a:" SECRET_1 ",a:" SECRET_2,
         "a:" SECRET_1 ",b:" SECRET_1 ":" ORG_B,
+        "a:" SECRET_1 ":" ORG_B ":",
+        "a:" SECRET_1 ":" ORG_B ":Hverfi",
+        "a:" SECRET_1 ":" ORG_B ":-x",
+        "a:" SECRET_1 ":" ORG_B ":x:y",
+        "a:" SECRET_1 "::x",
+        "a:" SECRET_1 ":" ORG_B ":one,b:" SECRET_2 ":" ORG_B ":two",
+        "a:" SECRET_1 ":" ORG_A ":one,b:" SECRET_2 ":" ORG_B ":one",
         arena_text(a, buf_str(&many)),
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -76,6 +82,19 @@ static void test_s2s_keys_parse_bad_settings_are_refused_without_content(void **
     struct s2s_keys keys;
     assert_false(s2s_keys_parse(STR("a:" SECRET_1), STR(""), &keys, NULL));
     assert_true(s2s_keys_parse(STR("a:" SECRET_1 ":" ORG_B), STR(""), &keys, NULL));
+}
+
+/* The name of an organisation may stand in any of its entries. */
+static void test_s2s_keys_parse_reads_names_of_tenants(void **state)
+{
+    struct s2s_keys keys =
+        parse_keys("a:" SECRET_1 ",b:" SECRET_2 ":" ORG_B ":hverfi-1,c:" SECRET_3 ":" ORG_B);
+
+    (void)state;
+    assert_null(keys.keys[0].tenant.ptr);
+    assert_true(str_eq_text(keys.keys[1].tenant, "hverfi-1"));
+    assert_true(str_eq_text(keys.keys[1].org_id, ORG_B));
+    assert_null(keys.keys[2].tenant.ptr);
 }
 
 struct call {
@@ -365,7 +384,8 @@ static void test_s2s_verify_unknown_or_other_key_is_refused(void **state)
     }
     /* An unknown id must not fall back to a secret anyone can guess. */
     static const char zeros[32];
-    struct s2s_key guess = {STR("nobody"), str_n(zeros, sizeof(zeros)), STR(ORG_A)};
+    struct s2s_key guess = {
+        .id = STR("nobody"), .secret = str_n(zeros, sizeof(zeros)), .org_id = STR(ORG_A)};
     assert_false(verifies(&keys, signed_request(a, &guess, &a_call)));
 }
 
@@ -476,6 +496,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ARENA_TEST(test_s2s_keys_parse_good_settings),
         ARENA_TEST(test_s2s_keys_parse_bad_settings_are_refused_without_content),
+        ARENA_TEST(test_s2s_keys_parse_reads_names_of_tenants),
         ARENA_TEST(test_s2s_verify_own_signature_names_key_and_nonce),
         ARENA_TEST(test_s2s_sign_text_is_method_path_timestamp_nonce_hash),
         ARENA_TEST(test_s2s_sign_nonce_is_new_each_time),

@@ -95,6 +95,7 @@ static int set_up(void **context, const struct service *service)
     f->state.cors_origins[0] = STR("https://good.example");
     f->state.cors_origin_count = 1;
     f->state.metrics = metrics_new("made-up");
+    tenants_start(&f->state);
     assert_true(limits_start(&f->state));
     assert_true(report_start(&f->state));
     *context = f;

@@ -18,6 +18,11 @@ struct identity_toolkit *service_identity_toolkit(const struct service_state *st
     return state->identity_toolkit;
 }
 
+struct access_token_source *service_access_tokens(const struct service_state *state)
+{
+    return state->tokens;
+}
+
 /* Two clients: bearer tokens never travel over plain http unless an emulator or a local stack wants
  * it, while the metadata server speaks nothing else. */
 static void open_clients(struct service_state *state)

@@ -178,6 +178,8 @@ struct firestore;
 struct identity_toolkit;
 struct firestore *service_firestore(const struct service_state *state);
 struct identity_toolkit *service_identity_toolkit(const struct service_state *state);
+/* For clients of further Google APIs; settings say where the tokens come from. */
+struct access_token_source *service_access_tokens(const struct service_state *state);
 /* A ready hook, or part of one: reads a document that is not there. own is not looked at. False:
  * e->detail is "firestore". */
 bool service_firestore_ready(struct service_state *state, void *own, struct arena *a,

@@ -20,7 +20,7 @@ const struct pg_statement sql_cast_token_vote = {
            "$1::uuid, $2::text, $3::text, $4::uuid, $5::int, $6::bytea, $7::bytea, $8::bytea)",
 };
 
-static const struct refusal refusals[] = {
+const struct refusal cast_token_vote_refusals[] = {
     {"unknown", ERR_NOT_FOUND, "This voting token is not known.", NULL},
     {"used", ERR_CONFLICT, "This voting token has already voted.", "ALREADY_VOTED"},
     {"expired", ERR_FORBIDDEN, "This voting token has expired. Ask for a new one.",
@@ -76,9 +76,11 @@ void cast_token_vote(const struct request *req, struct response *res)
         params[6] = PG_BYTES(str_n(idem.fingerprint, sizeof idem.fingerprint));
         params[7] = PG_BYTES(idempotency_seal(req, &idem, 201, body));
     }
-    if (!pg_call(service_pool(req->state), &sql_cast_token_vote, params, ARRAY_LEN(params),
+    if (vote_queue_diverts(req) ||
+        !pg_call(service_pool(req->state), &sql_cast_token_vote, params, ARRAY_LEN(params),
                  req->arena, req->deadline_ms, &result, &e)) {
-        respond_failure(res, &e);
+        if (!vote_queue_take(req, res, params, &result, &e))
+            respond_failure(res, &e);
         return;
     }
 
@@ -89,7 +91,7 @@ void cast_token_vote(const struct request *req, struct response *res)
     else if (str_eq_text(code, "mismatch"))
         idempotency_refuse_mismatch(res);
     else if (!str_eq_text(code, "replayed"))
-        refuse_with(res, refusals, code);
+        refuse_with(res, cast_token_vote_refusals, code);
     else if (!idempotency_replay(req, res, &idem, pg_get_bytes(&result, 0, 1, req->arena)))
         respond_error(res, ERR_INTERNAL, "An unexpected error occurred.");
 }

@@ -28,6 +28,20 @@ static const struct config_key settings[] = {
             "App Check on the routes of signed-in members; APP_CHECK_MODE is for voting tokens."),
     SETTING(ENUM, app_check_admin_mode, "APP_CHECK_ADMIN_MODE", "off", "off|monitor|enforce",
             "App Check on the operators' routes; their pages do not send it yet."),
+    SETTING(BOOL, vote_queue, "VOTE_QUEUE", "off",
+            "Votes the database cannot take wait in Cloud Pub/Sub, for clients that accept 202."),
+    SETTING(SECRET, vote_queue_key, "VOTE_QUEUE_KEY", "", 32,
+            "Seals queued votes and their receipts; known to this service alone."),
+    SETTING(STR, vote_queue_topic, "VOTE_QUEUE_TOPIC", "elections-votes",
+            "Topic queued votes are published to."),
+    SETTING(STR, vote_queue_subscription, "VOTE_QUEUE_SUBSCRIPTION", "elections-votes-record",
+            "Subscription of that topic which votes are recorded from."),
+    SETTING(STR, vote_queue_dead_topic, "VOTE_QUEUE_DEAD_TOPIC", "elections-votes-dead",
+            "Topic for messages that cannot be read."),
+    SETTING(INT, vote_queue_timeout_ms, "VOTE_QUEUE_TIMEOUT_MS", "1500", 50, 60000, "ms",
+            "Longest wait for Pub/Sub to store a vote, within the request's budget."),
+    SETTING(STR, pubsub_emulator_host, "PUBSUB_EMULATOR_HOST", "",
+            "host:port of a Pub/Sub emulator."),
     CONFIG_END,
 };
 
@@ -64,6 +78,9 @@ static const struct route routes[] = {
     {HTTP_POST, "/api/vote", AUTH_VOTING_TOKEN, BODY_JSON, &vote_limit, IDEMPOTENCY_IN_HANDLER,
      ROUTE_APP_CHECK | ROUTE_SECRET_BALLOT | ROUTE_NO_STORE, cast_token_vote,
      "spends a voting token on one answer"},
+    {HTTP_GET, "/api/vote-status", AUTH_VOTING_TOKEN, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK | ROUTE_SECRET_BALLOT | ROUTE_NO_STORE, vote_status,
+     "what became of a vote that was answered 202; the bearer is its receipt"},
     {HTTP_GET, "/api/token-status", AUTH_VOTING_TOKEN, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
      ROUTE_APP_CHECK | ROUTE_NO_STORE, token_status,
      "whether a voting token is registered and used"},
@@ -136,6 +153,8 @@ static const struct pg_statement *const statements[] = {
     &sql_audit_append,
     &sql_close_due,
     &sql_sweep,
+    &sql_record_queued_vote,
+    &sql_queued_vote_status,
     NULL,
 };
 
@@ -152,8 +171,9 @@ static bool start(struct service_state *state, void **own, struct error *e)
 {
     static struct elections elections;
 
-    (void)e;
     elections.settings = service_settings(state);
+    if (!vote_queue_open(state, elections.settings, &elections.queue, e))
+        return false;
     elections.sweeper = sweeper_start(service_pool(state), elections.settings->sweep_interval_s);
     *own = &elections;
     return true;
@@ -164,6 +184,7 @@ static void stop(struct service_state *state, void *own)
     struct elections *elections = own;
 
     (void)state;
+    vote_queue_close(elections->queue);
     sweeper_stop(elections->sweeper);
 }
 

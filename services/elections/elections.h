@@ -30,13 +30,20 @@ struct elections_settings {
     int64_t sweep_interval_s;
     int64_t app_check_member_mode; /* enum app_check_mode */
     int64_t app_check_admin_mode;
+    bool vote_queue; /* the rest means something only when it is on */
+    const char *vote_queue_key;
+    const char *vote_queue_topic, *vote_queue_subscription, *vote_queue_dead_topic;
+    int64_t vote_queue_timeout_ms;
+    const char *pubsub_emulator_host;
 };
 
 /* What start makes and every handler sees as req->own. */
 struct sweeper;
+struct vote_queue;
 struct elections {
     const struct elections_settings *settings;
     struct sweeper *sweeper;
+    struct vote_queue *queue; /* NULL: off */
 };
 
 extern const struct pg_statement sql_cast_token_vote;
@@ -66,9 +73,12 @@ extern const struct pg_statement sql_anonymize_election;
 extern const struct pg_statement sql_audit_append;
 extern const struct pg_statement sql_close_due;
 extern const struct pg_statement sql_sweep;
+extern const struct pg_statement sql_record_queued_vote;
+extern const struct pg_statement sql_queued_vote_status;
 
 /* The use cases, by the file that holds them. */
 void cast_token_vote(const struct request *req, struct response *res);
+void vote_status(const struct request *req, struct response *res);
 void token_status(const struct request *req, struct response *res);
 void register_token(const struct request *req, struct response *res);
 void slot_status(const struct request *req, struct response *res);
@@ -95,6 +105,22 @@ void admin_resume_election(const struct request *req, struct response *res);
 void admin_archive_election(const struct request *req, struct response *res);
 void admin_hide_election(const struct request *req, struct response *res);
 void admin_unhide_election(const struct request *req, struct response *res);
+
+/* What the database says no to a voting token with, in the words of the wire. */
+extern const struct refusal cast_token_vote_refusals[];
+
+/* --- vote_queue.c: votes the database cannot take now; VOTE_QUEUE --- */
+
+/* *ret is NULL when it is off; then the two below answer false at once. */
+bool vote_queue_open(struct service_state *state, const struct elections_settings *set,
+                     struct vote_queue **ret, struct error *e) MUST_CHECK;
+void vote_queue_close(struct vote_queue *q); /* NULL is fine */
+/* Is it better not to ask the database now? */
+bool vote_queue_diverts(const struct request *req);
+/* After vote_queue_diverts(), or a failed call with the parameters of sql_cast_token_vote. True:
+ * 202 is answered. False: `e` says what to answer. */
+bool vote_queue_take(const struct request *req, struct response *res, const struct pg_param *vote,
+                     const struct pg_result *result, struct error *e) MUST_CHECK;
 
 /* --- caller.c: who asks, and about which election --- */
 

@@ -7,7 +7,7 @@ from test_sql_support import INSUFFICIENT_PRIVILEGE, ORG, Session, World, cluste
 
 RELATIONS = [
     "elections.organisations", "elections.elections", "elections.voting_tokens", "elections.participation", "elections.ballots",
-    "elections.results", "elections.idempotency", "elections.nonces", "elections.audit", "elections.audit_heads", "events.issues",
+    "elections.results", "elections.queued_votes", "elections.idempotency", "elections.nonces", "elections.audit", "elections.audit_heads", "events.issues",
     "events.idempotency",
 ]
 

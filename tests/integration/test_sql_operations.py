@@ -237,7 +237,7 @@ def test_deploy_each_change_reverts_alone():
     pg.deploy("steps")
     with open(os.path.join(SQL_DIR, "sqitch.plan"), encoding="utf-8") as plan:
         names = [line.split()[0] for line in plan if line.strip() and not line.startswith("%")]
-    assert names[0] == "roles" and names[-1] == "grants"
+    assert names[0] == "roles" and names[-1] == "vote_queue"
     for name in reversed(names[:-1]):
         pg.sqitch("revert", "-y", "--to-change", name, db="steps")
         pg.sqitch("verify", db="steps")

@@ -27,7 +27,7 @@ JARS = (
     os.environ.get("PUBSUB_EMULATOR_JAR", ""),
     "/usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib/cloud-pubsub-emulator-0.8.20-all.jar",
 )
-START_TIMEOUT_S = 90
+START_TIMEOUT_S = 240  # a Java program on a busy machine
 
 
 class Subscription:

@@ -461,6 +461,7 @@ def test_receipt_row_names_neither_voter_nor_ballot_and_expires(stack, elections
 # --- Google's emulator --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(420)
 @pytest.mark.skipif(why_no_emulator() is not None, reason=str(why_no_emulator()))
 def test_with_googles_emulator(stack, proxy):
     with Emulator() as emulator:

@@ -9,6 +9,7 @@ import secrets
 import time
 
 import services
+from records import Records
 
 TRAIL = "members_audit_log"
 PATIENCE_S = 30
@@ -104,10 +105,9 @@ class Register:
     # --- who calls ----------------------------------------------------------------------------------------------
 
     def make_account(self, uid, roles):
-        self.must(200, "POST", f"{self.env['CLOUD_URL']}/identitytoolkit.googleapis.com/v1/projects/"
-                               f"{services.PROJECT_ID}/accounts", self._owner(), {"localId": uid})
-        self.must(200, "PATCH", f"{self.documents}/users/{uid}", self._owner(), {
-            "fields": {"roles": {"arrayValue": {"values": [{"stringValue": role} for role in roles]}}}})
+        records = Records(self.env)
+        records.account(uid)
+        records.write({f"users/{uid}": {"roles": roles}})
 
     def _as(self, uid, **claims):
         reply = self.must(200, "POST", f"{self.env['CLOUD_URL']}/token", body={"uid": uid, **claims})

@@ -173,6 +173,22 @@ def test_up_two_directories_two_stacks_that_do_not_know_each_other():
         assert call(two["ELECTIONS_URL"] + "/health").status == 200
 
 
+def everybody_signed_in_through_kenni(env, members):
+    """The meeting's members came by the front door: one login each, one membership asked for each."""
+    def samples(service, start):
+        text = call(env[f"{service}_METRICS_URL"]).body.decode()
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(start))
+
+    assert samples("HANDLEKENNIAUTH", 'logins_total{outcome="created"') == members
+    assert samples("HANDLEKENNIAUTH", "kenni_discovery_fetches_total") == 1
+    assert samples("EVENTS", "account_look_ups_total") >= members  # ACCOUNT_CHECK is on
+    accounts = call(f"{env['CLOUD_URL']}/identitytoolkit.googleapis.com/v1/projects/{env['FIREBASE_PROJECT_ID']}"
+                    "/accounts:batchGet?maxResults=1000", token="owner").json["users"]
+    claims = [json.loads(one["customAttributes"]) for one in accounts if "customAttributes" in one]
+    assert len(claims) == members and all(one["isMember"] is True for one in claims)
+    canary(*[one["kennitala"] for one in claims])
+
+
 def test_run_until_interrupted_stays_up_then_removes_everything(directory):
     with open(os.path.join(evidence.run_dir(), "suite-run.txt"), "w+", encoding="utf-8") as output:
         run = subprocess.Popen([SUITE, "run"], env=environment(directory), stdout=output, stderr=output)
@@ -183,6 +199,7 @@ def test_run_until_interrupted_stays_up_then_removes_everything(directory):
 
         wait_until(lambda: "running;" in shown() or run.poll() is not None, timeout_s=150, every_s=0.2)
         assert run.poll() is None, shown()
+        everybody_signed_in_through_kenni(read_env(directory), 25)
         pids = read_pids(directory)
         evidence.keep_logs(os.path.join(directory, "log"), "run")
         run.send_signal(signal.SIGINT)
@@ -200,6 +217,15 @@ def test_token_running_stack_is_accepted_by_the_service(directory):
     env = read_env(directory)
     assert call(env["EVENTS_URL"] + "/api/my-status", token=token).status == 200
     assert call(env["EVENTS_URL"] + "/api/my-status", token=token[:-8] + "AAAAAAAA").status == 401
+
+
+def test_token_of_a_former_member_is_refused_whatever_it_says(directory):
+    suite("up", directory)
+    gunnar = [TOKEN, "--uid", "gunnar", "--kennitala", kennitala()]
+    tokens = [canary(subprocess.run([*gunnar, option], env=environment(directory), text=True, stdout=subprocess.PIPE,
+                                    check=True).stdout.strip()) for option in ("--member", "--not-member")]
+    asked = [call(read_env(directory)["EVENTS_URL"] + "/api/request-token", "POST", {}, token=token) for token in tokens]
+    assert [reply.status for reply in asked] == [403, 403], asked  # the records say no; the first token still says yes
 
 
 def test_token_no_stack_says_so(directory):

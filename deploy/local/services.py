@@ -42,7 +42,7 @@ VOTING = {
     "FIREBASE_JWKS_URL": "{url[local-cloud]}/jwks",
     "APP_CHECK_JWKS_URL": "{url[local-cloud]}/app-check/jwks",
     "FIRESTORE_EMULATOR_HOST": "{host[local-cloud]}",  # the live records of members and accounts
-    "FIREBASE_AUTH_EMULATOR_HOST": "{host[local-cloud]}",
+    "FIREBASE_AUTH_EMULATOR_HOST": "{host[local-cloud]}",  # unsigned ID tokens pass too, as with Google's emulator
     "ALLOW_HTTP_UPSTREAMS": "true",
     "GCP_PROJECT_ID": PROJECT_ID,
     "ENVIRONMENT": "local",

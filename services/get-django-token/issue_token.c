@@ -5,7 +5,7 @@
  * now, not from a cache. The audit entry is written before the key leaves: without it there is
  * none.
  */
-#include "cloud/identity_toolkit.h"
+#include "cloud/live_account.h"
 #include "get_django_token.h"
 #include "ops/log.h"
 
@@ -43,13 +43,14 @@ static bool fail(const struct request *req, struct response *res, const struct e
 
 static bool account_is_live(const struct request *req, struct response *res)
 {
-    struct identity_account account;
     struct error e = {0};
+    bool is_open;
 
-    if (!identity_lookup(service_identity_toolkit(req->state), req->identity.uid, req->arena,
-                         req->deadline_ms, &account, &e))
+    if (!live_account_is_open(service_identity_toolkit(req->state), req->identity.uid,
+                              req->identity.auth_time_s, req->arena, req->deadline_ms, &is_open,
+                              NULL, &e))
         return fail(req, res, &e);
-    if (account.exists && !account.disabled && req->identity.auth_time_s >= account.valid_since_s)
+    if (is_open)
         return true;
     respond_error(res, ERR_UNAUTHENTICATED, "Invalid or expired authentication token");
     res->log_reason = "the account is gone, disabled or signed out";
@@ -58,23 +59,13 @@ static bool account_is_live(const struct request *req, struct response *res)
 
 static bool record_says_operator(const struct request *req, struct response *res)
 {
-    struct fs_document user;
     struct error e = {0};
-    const cJSON *roles, *role;
+    bool is_operator;
 
-    if (!firestore_id_is_valid(req->identity.uid))
-        return deny(req, res, "the uid is no document id");
-    if (!firestore_get(service_firestore(req->state),
-                       arena_printf(req->arena, "users/%.*s", STR_ARG(req->identity.uid)), NULL,
-                       req->arena, req->deadline_ms, &user, &e))
+    if (!live_account_is_operator(service_firestore(req->state), req->identity.uid, req->arena,
+                                  req->deadline_ms, &is_operator, &e))
         return fail(req, res, &e);
-    roles = user.exists ? fs_get_array(user.fields, "roles") : NULL;
-    cJSON_ArrayForEach(role, roles)
-    {
-        if (is_operator_role(fs_value_str(role)))
-            return true;
-    }
-    return deny(req, res, "the account record names no such role");
+    return is_operator || deny(req, res, "the account record names no such role");
 }
 
 static bool get_issue(const struct request *req, struct response *res, struct issue *ret)

@@ -2,32 +2,44 @@
  * sync_members.c - POST: one full sync from Django, at a time, across instances (contract §3.5)
  */
 #include "base/clock.h"
-#include "cloud/identity_toolkit.h"
+#include "cloud/live_account.h"
 #include "ops/log.h"
 #include "syncmembers.h"
 
 #define CALL_TIME_MS 15000
 
+static bool refuse(struct response *res, enum error_code code, const char *message,
+                   const char *reason)
+{
+    respond_error(res, code, message);
+    res->log_reason = reason;
+    return false;
+}
+
+/* By the token, and by users/{uid} now: a token outlives the role it names (V-G6). */
 bool caller_is_operator(const struct request *req, struct response *res)
 {
-    struct identity_account account;
+    static const char *const role_required = "Admin or superuser role required";
+    int64_t deadline_ms = clock_mono_ms() + CALL_TIME_MS;
+    bool is_open, is_operator = false;
     struct error e = {0};
 
     if (!identity_has_role(&req->identity, "admin") &&
-        !identity_has_role(&req->identity, "superuser")) {
-        respond_error(res, ERR_FORBIDDEN, "Admin or superuser role required");
-        return false;
-    }
-    if (!identity_lookup(service_identity_toolkit(req->state), req->identity.uid, req->arena,
-                         clock_mono_ms() + CALL_TIME_MS, &account, &e)) {
+        !identity_has_role(&req->identity, "superuser"))
+        return refuse(res, ERR_FORBIDDEN, role_required, "the token names no such role");
+    if (!live_account_is_open(service_identity_toolkit(req->state), req->identity.uid,
+                              req->identity.auth_time_s, req->arena, deadline_ms, &is_open, NULL,
+                              &e) ||
+        (is_open && !live_account_is_operator(service_firestore(req->state), req->identity.uid,
+                                              req->arena, deadline_ms, &is_operator, &e))) {
         respond_failure(res, &e);
         return false;
     }
-    if (account.exists && !account.disabled && req->identity.auth_time_s >= account.valid_since_s)
-        return true;
-    respond_error(res, ERR_UNAUTHENTICATED, "Invalid token");
-    res->log_reason = "the account is gone, disabled or signed out";
-    return false;
+    if (!is_open)
+        return refuse(res, ERR_UNAUTHENTICATED, "Invalid token",
+                      "the account is gone, disabled or signed out");
+    return is_operator ||
+           refuse(res, ERR_FORBIDDEN, role_required, "the account record names no such role");
 }
 
 /* sync_logs/{auto}, which the admin page lists; failing does not undo the run (M-F23). */

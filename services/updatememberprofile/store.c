@@ -13,6 +13,7 @@
 #define TRIES_MAX         6
 #define QUEUE_MAX         256
 #define REPAIR_TIMEOUT_MS 10000
+#define LAST_TIMEOUT_MS   3000 /* of all that is left when the process ends */
 
 static void add_stored_text(struct arena *a, cJSON *fields, const char *name, const cJSON *from)
 {
@@ -179,7 +180,7 @@ struct repair_queue {
     size_t count;
 };
 
-static bool repair(struct repair_queue *q, const struct repair *item)
+static bool repair(struct repair_queue *q, const struct repair *item, int64_t deadline_ms)
 {
     struct arena *a = arena_new(ARENA_MAX_BYTES);
     const struct store_work todo = {.kennitala = item->kennitala,
@@ -188,7 +189,7 @@ static bool repair(struct repair_queue *q, const struct repair *item)
                                     .actor = str_from(item->actor),
                                     .correlation_id = str_from(item->correlation_id)};
     struct error e = {0};
-    bool done = store_newest(q->service, q->fs, &todo, a, clock_mono_ms() + REPAIR_TIMEOUT_MS, &e);
+    bool done = store_newest(q->service, q->fs, &todo, a, deadline_ms, &e);
 
     if (done)
         log_info("profile repaired", LOG_KENNITALA("member", str_from(item->kennitala)));
@@ -227,7 +228,7 @@ static void *work(void *context)
         item = q->items[0];
         memmove(q->items, q->items + 1, --q->count * sizeof q->items[0]);
         must(pthread_mutex_unlock(&q->lock) == 0);
-        done = repair(q, &item);
+        done = repair(q, &item, clock_mono_ms() + REPAIR_TIMEOUT_MS);
         must(pthread_mutex_lock(&q->lock) == 0);
         if (!done && q->count < QUEUE_MAX)
             q->items[q->count++] = item;
@@ -255,8 +256,24 @@ struct repair_queue *repair_queue_new(const struct profile_service *service, str
     return q;
 }
 
+/* Once more for each, while there is time: whoever comes next does not know of them. */
+static size_t finish(struct repair_queue *q)
+{
+    int64_t deadline_ms = clock_mono_ms() + LAST_TIMEOUT_MS;
+    size_t left = 0;
+
+    for (size_t i = 0; i < q->count; i++) {
+        if (clock_left_ms(deadline_ms) <= 0 || !repair(q, &q->items[i], deadline_ms))
+            left++;
+        cJSON_Delete(q->items[i].addresses);
+    }
+    return left;
+}
+
 void repair_queue_free(struct repair_queue *q)
 {
+    size_t left;
+
     if (!q)
         return;
     must(pthread_mutex_lock(&q->lock) == 0);
@@ -264,10 +281,9 @@ void repair_queue_free(struct repair_queue *q)
     must(pthread_cond_broadcast(&q->wake) == 0);
     must(pthread_mutex_unlock(&q->lock) == 0);
     must(pthread_join(q->thread, NULL) == 0);
-    if (q->count > 0)
-        log_error("profiles left to the full sync", LOG_I64("count", (int64_t)q->count));
-    for (size_t i = 0; i < q->count; i++)
-        cJSON_Delete(q->items[i].addresses);
+    left = finish(q);
+    if (left > 0)
+        log_error("profiles left to the full sync", LOG_I64("count", (int64_t)left));
     pthread_cond_destroy(&q->wake);
     pthread_mutex_destroy(&q->lock);
     free(q);

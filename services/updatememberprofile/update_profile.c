@@ -6,7 +6,7 @@
  * fields and the address go to Django side by side, and Firestore gets what Django has afterwards.
  */
 #include "base/trace.h"
-#include "cloud/identity_toolkit.h"
+#include "cloud/live_account.h"
 #include "updatememberprofile.h"
 
 #include <pthread.h>
@@ -35,43 +35,30 @@ static bool refuse(struct response *res, enum error_code code, const char *messa
 
 static bool account_is_live(const struct request *req, struct response *res)
 {
-    struct identity_account account;
     struct error e = {0};
+    bool is_open;
 
-    if (!identity_lookup(service_identity_toolkit(req->state), req->identity.uid, req->arena,
-                         req->deadline_ms, &account, &e)) {
+    if (!live_account_is_open(service_identity_toolkit(req->state), req->identity.uid,
+                              req->identity.auth_time_s, req->arena, req->deadline_ms, &is_open,
+                              NULL, &e)) {
         respond_failure(res, &e);
         return false;
     }
-    if (account.exists && !account.disabled && req->identity.auth_time_s >= account.valid_since_s)
-        return true;
-    return refuse(res, ERR_UNAUTHENTICATED, "Unauthenticated", "the account is closed");
+    return is_open || refuse(res, ERR_UNAUTHENTICATED, "Unauthenticated", "the account is closed");
 }
 
 static bool record_says_operator(const struct request *req, struct response *res)
 {
-    struct fs_document user;
     struct error e = {0};
-    const cJSON *roles, *role;
+    bool is_operator;
 
-    if (!firestore_id_is_valid(req->identity.uid))
-        return refuse(res, ERR_UNAUTHENTICATED, "Unauthenticated", "the uid is no document id");
-    if (!firestore_get(service_firestore(req->state),
-                       arena_printf(req->arena, "users/%.*s", STR_ARG(req->identity.uid)), NULL,
-                       req->arena, req->deadline_ms, &user, &e)) {
+    if (!live_account_is_operator(service_firestore(req->state), req->identity.uid, req->arena,
+                                  req->deadline_ms, &is_operator, &e)) {
         respond_failure(res, &e);
         return false;
     }
-    roles = user.exists ? fs_get_array(user.fields, "roles") : NULL;
-    cJSON_ArrayForEach(role, roles)
-    {
-        struct str name = fs_value_str(role);
-
-        if (str_eq_text(name, "admin") || str_eq_text(name, "superuser"))
-            return true;
-    }
-    return refuse(res, ERR_FORBIDDEN, "You may only change your own profile.",
-                  "the record names no such role");
+    return is_operator || refuse(res, ERR_FORBIDDEN, "You may only change your own profile.",
+                                 "the record names no such role");
 }
 
 /* One's own, or an operator's doing, which is written down first (M-F11). */

@@ -57,6 +57,8 @@ def start(stack, register, between):
                 stack.delete(f"members/{name}/server/membership")
             stack.delete(f"{collection}/{name}")
 
+    stack.set("users/uid-admin", roles=["member", "admin"])
+
     def make(**env):
         return stack.start("syncmembers", **{**register.settings(), "DJANGO_API_BASE_URL": between.base,
                                              "SYNC_PAGE_SIZE": 10, **env})
@@ -340,8 +342,79 @@ def test_sync_caller_must_be_an_operator(stack, start):
     assert service.post("/", b"", token="x").status == 401
     assert service.post("/", b"", token=stack.id_token("uid-admin", roles=["member"])).status == 403
     assert service.get("/", token=stack.id_token("uid-admin", roles=["member"])).status == 403
+    demoted = stack.id_token("uid-admin", roles=["member", "admin"])
+    stack.set("users/uid-admin", roles=["member"])
+    assert service.post("/", b"", token=demoted).status == 403 and service.get("/", token=demoted).status == 403
+    stack.set("users/uid-admin", roles=["superuser"])
+    assert service.get("/", token=demoted).status == 404  # no run yet
+    stack.update_account("uid-admin", disableUser=True)
+    assert service.post("/", b"", token=demoted).status == 401
+    stack.update_account("uid-admin", disableUser=False)
     assert service.call("PUT", "/", token=stack.id_token("uid-admin", roles=["admin"])).status == 405
     assert isinstance(service.post("/", b"").json["error"], str)
+
+
+def test_sync_write_that_firestore_refuses_fails_alone(stack, register, between, start):
+    if stack.google:
+        pytest.skip("the emulator refuses nothing on purpose")
+    numbers = people(register, 12)
+    service = start(SYNC_PAGE_SIZE=50)
+
+    def refuse(_):
+        # The commit of all of them, then that of the first one by itself.
+        del between.before[1]
+        refuse_commits(stack, 2)
+
+    between.before[1] = refuse
+    mark = service.log_mark()
+    reply = sync(stack, service)
+    found = stats(reply)
+    assert (found["synced"], found["failed"]) == (11, 1) and reply.json["result"]["success"] is False
+    assert len(stack.find("members")) == 11
+    assert [line["message"] for line in service.logs(mark)].count("a member could not be written") == 1
+    assert (stats(sync(stack, service))["synced"], set(stack.find("members"))) == (12, set(numbers))
+
+
+def test_sync_log_and_progress_that_cannot_be_written_do_not_undo_the_answer(stack, register, between, start):
+    if stack.google:
+        pytest.skip("the emulator refuses nothing on purpose")
+    people(register, 12)
+    service = start()
+    stats(sync(stack, service))
+    before = len(stack.find("sync_logs"))
+
+    def refuse(_):
+        del between.before[1]
+        refuse_commits(stack, -1)
+
+    between.before[1] = refuse
+    mark = service.log_mark()
+    try:
+        reply = sync(stack, service)
+    finally:
+        call(f"http://{stack.firestore_host}/_faults", "DELETE")
+    assert stats(reply)["unchanged"] == 12 and reply.json["result"]["log_id"] == ""
+    assert len(stack.find("sync_logs")) == before
+    assert "the log of a sync could not be written" in [line["message"] for line in service.logs(mark)]
+
+
+def refuse_commits(stack, count):
+    path = stack.documents.removeprefix(f"http://{stack.firestore_host}") + ":commit"
+    reply = call(f"http://{stack.firestore_host}/_faults", "POST",
+                 {"path_prefix": path, "code": "INVALID_ARGUMENT", "count": count})
+    assert reply.status // 100 == 2, reply
+
+
+def test_sync_tells_nothing_of_what_django_says(stack, register, start):
+    people(register, 3)
+    service = start(DJANGO_API_BASE_URL=register.base)
+    for code in (500, 400, 403):
+        mark = service.log_mark()
+        register.fault("GET", "/api/full/", "status", times=4, code=code)
+        reply = sync(stack, service)
+        assert reply.status == 502 and "psycopg2" not in reply.body.decode() + json.dumps(service.logs(mark))
+        assert "psycopg2" not in json.dumps(list(stack.find("sync_logs").values()) + list(stack.find("sync_runs").values()))
+        register.forget()
 
 
 def test_sync_store_down_is_told(stack, register, start):

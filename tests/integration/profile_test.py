@@ -402,6 +402,25 @@ def test_firestore_failing_after_django_is_repaired(members, register, person, s
         service.wait_log(lambda line: line["message"] == "profile repaired")
 
 
+def test_what_is_queued_is_written_when_the_service_stops(members, register, person, start):
+    host, port = members.firestore_host.split(":")
+    with TcpProxy(int(port), host) as proxy:
+        service = start(FIRESTORE_EMULATOR_HOST=f"127.0.0.1:{proxy.port}", REQUEST_BUDGET_MS=9000, REPAIR_INTERVAL_MS=600000)
+        register.fault("PATCH", "/api/full/", "hang", seconds=1, late=True)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            future = pool.submit(person.update, service, {"name": "Seint", "addresses": [ADDRESS]})
+            wait_until(lambda: register.calls("PATCH"))
+            proxy.mode = "refuse"
+            proxy.cut()
+            assert future.result().json["result"]["firestore_sync"] == "queued"
+        proxy.mode = "pass"
+        assert "latitude" not in person.profile["addresses"][0]
+        assert service.stop() == 0
+        members.own.remove(service)
+        assert "latitude" in person.profile["addresses"][0] and person.profile["name"] == "Seint"
+        assert any(line["message"] == "profile repaired" for line in service.logs())
+
+
 def test_many_updates_and_webhooks_end_with_djangos_newest(members, register, person, service):
     def one(number):
         if number % 2:

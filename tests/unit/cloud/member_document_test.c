@@ -494,6 +494,78 @@ static void test_apply_every_odd_value_in_every_place_gives_a_document(void **st
     }
 }
 
+/* A fixed sequence, so that a failure comes again. */
+static unsigned next_random(uint64_t *state, unsigned below)
+{
+    *state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (unsigned)(*state >> 33) % below;
+}
+
+static void add_random_value(struct buf *out, uint64_t *state, unsigned depth);
+
+static void add_random_object(struct buf *out, uint64_t *state, unsigned depth)
+{
+    unsigned first = next_random(state, ARRAY_LEN(member_names));
+    unsigned count = next_random(state, ARRAY_LEN(inner_names));
+
+    buf_add_char(out, '{');
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = (first + i) % ARRAY_LEN(member_names);
+        const char *name =
+            next_random(state, 2) ? member_names[at] : inner_names[at % ARRAY_LEN(inner_names)];
+
+        /* No name twice: the number of the member is part of it when it is one of the others. */
+        buf_printf(out, "%s\"%s%s\":", i ? "," : "", name,
+                   i && next_random(state, 2) ? arena_printf(a, "%u", i).ptr : "");
+        add_random_value(out, state, depth + 1);
+    }
+    buf_add_char(out, '}');
+}
+
+static void add_random_value(struct buf *out, uint64_t *state, unsigned depth)
+{
+    unsigned count = next_random(state, 4);
+
+    switch (depth < 5 ? next_random(state, 4) : 0) {
+    case 0:
+    case 1:
+        buf_add_text(out, odd_values[next_random(state, ARRAY_LEN(odd_values))]);
+        break;
+    case 2:
+        buf_add_char(out, '[');
+        for (unsigned i = 0; i < count; i++) {
+            if (i)
+                buf_add_char(out, ',');
+            add_random_value(out, state, depth + 1);
+        }
+        buf_add_char(out, ']');
+        break;
+    default:
+        add_random_object(out, state, depth + 1);
+    }
+}
+
+static void test_apply_random_json_gives_a_document(void **state)
+{
+    uint64_t random = 20261128;
+    unsigned members = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 500; i++) {
+        struct buf text;
+
+        buf_init(&text, 1U << 20);
+        add_random_object(&text, &random, 0);
+        if (json_check(buf_str(&text), NULL)) { /* a name that came twice is no JSON of ours */
+            apply_text(buf_str(&text));
+            members++;
+        }
+        buf_done(&text);
+        arena_reset(a);
+    }
+    assert_true(members > 200);
+}
+
 /* The same odd values as what is stored. */
 static void test_apply_odd_stored_documents_do_not_stop_it(void **state)
 {
@@ -651,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_apply_known_event_id_writes_nothing),
         cmocka_unit_test(test_apply_delete_of_nobody_writes_nothing_unless_versioned),
         cmocka_unit_test(test_apply_every_odd_value_in_every_place_gives_a_document),
+        cmocka_unit_test(test_apply_random_json_gives_a_document),
         cmocka_unit_test(test_apply_odd_stored_documents_do_not_stop_it),
         cmocka_unit_test(test_check_wrong_types_are_named),
         cmocka_unit_test(test_member_phone_forms_and_idempotence),

@@ -53,9 +53,17 @@ static bool buf_reserve(struct buf *b, size_t more)
     return true;
 }
 
+/* The same where there is room already, which is nearly always: a reply is made of hundreds of
+ * pieces. */
+static inline bool buf_has_room(const struct buf *b, size_t more)
+{
+    size_t bound = b->capacity <= b->max_bytes ? b->capacity : b->max_bytes + 1;
+    return !b->overflow && b->len < bound && more < bound - b->len;
+}
+
 bool buf_add(struct buf *b, struct str s)
 {
-    if (!buf_reserve(b, s.len))
+    if (!buf_has_room(b, s.len) && !buf_reserve(b, s.len))
         return false;
     if (s.len)
         memcpy(b->ptr + b->len, s.ptr, s.len);
@@ -71,7 +79,11 @@ bool buf_add_text(struct buf *b, const char *text)
 
 bool buf_add_char(struct buf *b, char c)
 {
-    return buf_add(b, str_n(&c, 1));
+    if (!buf_has_room(b, 1) && !buf_reserve(b, 1))
+        return false;
+    b->ptr[b->len++] = c;
+    b->ptr[b->len] = '\0';
+    return true;
 }
 
 bool buf_add_i64(struct buf *b, int64_t n)
@@ -145,26 +157,36 @@ static bool json_plain(unsigned char c)
     return c >= 0x20 && c != '"' && c != '\\' && c < 0x7F;
 }
 
+/* How many bytes from `at` on may stand in JSON as they are: mostly all of them. */
+static size_t json_plain_run(struct str s, size_t at)
+{
+    size_t start = at, len;
+    uint32_t ignored;
+    while (at < s.len) {
+        if (json_plain((unsigned char)s.ptr[at]))
+            at++;
+        else if ((unsigned char)s.ptr[at] >= 0x80 &&
+                 (len = str_utf8_next(str_skip(s, at), &ignored)) > 0)
+            at += len;
+        else
+            break;
+    }
+    return at - start;
+}
+
 bool buf_add_json_string(struct buf *b, struct str s)
 {
     size_t before = b->len;
     size_t at = 0;
     bool ok = buf_add_char(b, '"');
     while (ok && at < s.len) {
-        size_t start = at;
-        uint32_t ignored;
-        while (at < s.len && json_plain((unsigned char)s.ptr[at]))
-            at++;
-        if (at > start)
-            ok = buf_add(b, str_n(s.ptr + start, at - start));
+        size_t run = json_plain_run(s, at);
+        ok = run == 0 || buf_add(b, str_n(s.ptr + at, run));
+        at += run;
         if (!ok || at == s.len)
             continue;
-        size_t len = str_utf8_next(str_skip(s, at), &ignored);
-        if (len == 1)
-            ok = add_json_escape(b, (unsigned char)s.ptr[at]);
-        else
-            ok = buf_add(b, len ? str_n(s.ptr + at, len) : STR("\xEF\xBF\xBD"));
-        at += len ? len : 1;
+        unsigned char c = (unsigned char)s.ptr[at++];
+        ok = c < 0x80 ? add_json_escape(b, c) : buf_add(b, STR("\xEF\xBF\xBD"));
     }
     ok = ok && buf_add_char(b, '"');
     return ok || buf_undo(b, before);

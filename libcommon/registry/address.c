@@ -3,6 +3,8 @@
 
 #include <sqlite3.h>
 
+#define DISPLAY_MAX_BYTES 2048
+
 static struct str column_text(sqlite3_stmt *q, int column, struct arena *a)
 {
     const unsigned char *text = sqlite3_column_text(q, column);
@@ -51,30 +53,6 @@ bool address_read(struct registry_reader *r, struct arena *a, uint32_t door, str
     return true;
 }
 
-/* Digits by hand: a reply has a hundred numbers, and printf is most of its cost. */
-static size_t digits_of(uint64_t n, char out[20])
-{
-    char reversed[20];
-    size_t len = 0;
-
-    do {
-        reversed[len++] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    for (size_t i = 0; i < len; i++)
-        out[i] = reversed[len - 1 - i];
-    return len;
-}
-
-static void add_number(struct buf *out, int64_t n)
-{
-    char digits[20];
-
-    if (n < 0)
-        buf_add_char(out, '-');
-    buf_add(out, str_n(digits, digits_of(n < 0 ? 0 - (uint64_t)n : (uint64_t)n, digits)));
-}
-
 /* " 22A", " 6-8", "" */
 static void add_door(struct buf *out, const struct address *address)
 {
@@ -87,7 +65,7 @@ static void add_door(struct buf *out, const struct address *address)
         return;
     }
     if (address->number >= 0) {
-        add_number(out, address->number);
+        buf_add_i64(out, address->number);
         buf_add(out, address->letter);
         if (address->suffix.len > 0)
             buf_add_char(out, ' ');
@@ -95,21 +73,24 @@ static void add_door(struct buf *out, const struct address *address)
     buf_add(out, address->suffix);
 }
 
+static void add_display(struct buf *out, const struct address *address)
+{
+    buf_add(out, address->street);
+    add_door(out, address);
+    buf_add(out, STR(", "));
+    buf_add_i64(out, address->postcode);
+    buf_add_char(out, ' ');
+    buf_add(out, address->city);
+}
+
 struct str address_display(struct arena *a, const struct address *address)
 {
+    char memory[DISPLAY_MAX_BYTES];
     struct buf b;
-    struct str text;
 
-    buf_init(&b, 2048);
-    buf_add(&b, address->street);
-    add_door(&b, address);
-    buf_add(&b, STR(", "));
-    add_number(&b, address->postcode);
-    buf_add_char(&b, ' ');
-    buf_add(&b, address->city);
-    text = arena_dup(a, buf_str(&b));
-    buf_done(&b);
-    return text;
+    buf_init_fixed(&b, memory, sizeof memory);
+    add_display(&b, address);
+    return arena_dup(a, buf_str(&b));
 }
 
 static void add_text(struct buf *out, struct str name, struct str value)
@@ -121,7 +102,7 @@ static void add_text(struct buf *out, struct str name, struct str value)
 static void add_degrees(struct buf *out, struct str name, bool known, int64_t e8)
 {
     uint64_t size = e8 < 0 ? 0 - (uint64_t)e8 : (uint64_t)e8;
-    char decimals[20];
+    char decimals[9];
 
     buf_add(out, name);
     if (!known) {
@@ -130,33 +111,38 @@ static void add_degrees(struct buf *out, struct str name, bool known, int64_t e8
     }
     if (e8 < 0)
         buf_add_char(out, '-');
-    add_number(out, (int64_t)(size / 100000000));
-    (void)digits_of(size % 100000000 + 100000000, decimals); /* nine digits, the first a 1 */
+    buf_add_i64(out, (int64_t)(size / 100000000));
+    size %= 100000000;
+    for (size_t i = sizeof decimals; --i > 0; size /= 10)
+        decimals[i] = (char)('0' + size % 10);
     decimals[0] = '.';
-    buf_add(out, str_n(decimals, 9));
+    buf_add(out, str_n(decimals, sizeof decimals));
 }
 
-void address_write(struct buf *out, struct arena *a, const struct address *address,
-                   enum address_style style, int64_t distance_m)
+void address_write(struct buf *out, const struct address *address, enum address_style style,
+                   int64_t distance_m)
 {
+    char memory[DISPLAY_MAX_BYTES];
+    struct buf display;
+
     add_text(out, STR("{\"street\":"), address->street);
     buf_add(out, STR(",\"number\":"));
     if (address->number >= 0)
-        add_number(out, address->number);
+        buf_add_i64(out, address->number);
     else
         buf_add(out, STR("null"));
     add_text(out, STR(",\"letter\":"), address->letter);
     buf_add(out, style == ADDRESS_PLAIN ? STR(",\"postal_code\":\"") : STR(",\"postal_code\":"));
-    add_number(out, address->postcode);
+    buf_add_i64(out, address->postcode);
     add_text(out, style == ADDRESS_PLAIN ? STR("\",\"city\":") : STR(",\"city\":"), address->city);
     add_text(out, STR(",\"municipality\":"), address->municipality);
     add_degrees(out, STR(",\"latitude\":"), address->has_position, address->latitude_e8);
     add_degrees(out, STR(",\"longitude\":"), address->has_position, address->longitude_e8);
     buf_add(out, STR(",\"hnitnum\":"));
-    add_number(out, address->hnitnum);
+    buf_add_i64(out, address->hnitnum);
     if (style == ADDRESS_VALIDATED && address->landnr > 0) {
         buf_add(out, STR(",\"landnr\":"));
-        add_number(out, address->landnr);
+        buf_add_i64(out, address->landnr);
     } else if (style == ADDRESS_VALIDATED) {
         buf_add(out, STR(",\"landnr\":null"));
     }
@@ -166,8 +152,10 @@ void address_write(struct buf *out, struct arena *a, const struct address *addre
         add_text(out, STR(",\"special_name\":"), address->special);
     if (distance_m >= 0) {
         buf_add(out, STR(",\"distance_m\":"));
-        add_number(out, distance_m);
+        buf_add_i64(out, distance_m);
     }
-    add_text(out, STR(",\"display\":"), address_display(a, address));
+    buf_init_fixed(&display, memory, sizeof memory);
+    add_display(&display, address);
+    add_text(out, STR(",\"display\":"), buf_str(&display));
     buf_add_char(out, '}');
 }

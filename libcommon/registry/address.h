@@ -39,7 +39,7 @@ enum address_style {
     ADDRESS_VALIDATED /* with landnr */
 };
 /* Appends a JSON object. `distance_m` below 0: not written. */
-void address_write(struct buf *out, struct arena *a, const struct address *address,
-                   enum address_style style, int64_t distance_m);
+void address_write(struct buf *out, const struct address *address, enum address_style style,
+                   int64_t distance_m);
 
 #endif

@@ -144,63 +144,73 @@ unsigned match_distance(struct str a, struct str b)
 }
 
 /*
- * Optimal string alignment distance, one row per letter of the key. Keys are sorted, so rows of the
- * letters a key shares with the one before stand already, and a beginning that is too far off is
- * passed over with all keys that share it. Only cells within `limit` of the diagonal are worked
- * out.
+ * Optimal string alignment as an automaton of bits: bit j of after[e] says that the first j letters
+ * of the text and the letters of the key so far are at most e errors apart. One letter more of the
+ * key is a dozen operations on words, whatever the length of the text (Wu and Manber, "Fast text
+ * searching allowing errors", 1992; the swap of neighbours is Hyyrö's). Keys are sorted, so states
+ * behind the letters a key shares with the one before stand already, and a beginning that is too
+ * far off is passed over with all keys that share it.
  */
+#define ERRORS_MAX        2
+#define TEXT_MISTYPED_MAX 63 /* letters; bit 0 is for none of them */
+#define FAR               200
+
+struct state {
+    uint64_t after[ERRORS_MAX + 1];
+    uint8_t best_beginning; /* least distance of the text to the key so far or a beginning of it */
+};
+
 struct alignment {
     struct str text;
     unsigned limit;
-    uint8_t rows[MATCH_KEY_MAX + 4][MATCH_KEY_MAX + 2];
-    uint8_t best_beginning[MATCH_KEY_MAX + 4]; /* least distance of the text to key[0..d] so far */
+    uint64_t places[256]; /* of each letter in the text: bit j + 1 for text[j] */
+    struct state states[MATCH_KEY_MAX + 4];
 };
 
-#define FAR 200
+/* Errors between the whole text and the key up to a state. */
+static unsigned distance_at(const struct alignment *al, const struct state *s)
+{
+    for (unsigned e = 0; e <= al->limit; e++) {
+        if (s->after[e] >> al->text.len & 1)
+            return e;
+    }
+    return FAR;
+}
 
 static void alignment_begin(struct alignment *al, struct str text, unsigned limit)
 {
     al->text = text;
     al->limit = limit;
-    for (size_t j = 0; j <= text.len; j++)
-        al->rows[0][j] = (uint8_t)j;
-    al->best_beginning[0] = FAR;
+    memset(al->places, 0, sizeof al->places);
+    for (size_t j = 0; j < text.len; j++)
+        al->places[(unsigned char)text.ptr[j]] |= (uint64_t)2 << j;
+    for (unsigned e = 0; e <= ERRORS_MAX; e++)
+        al->states[0].after[e] = ((uint64_t)2 << e) - 1;
+    al->states[0].best_beginning = FAR;
 }
 
-static uint8_t least(unsigned a, unsigned b)
+/* The state behind key[0..d), d >= 1. False when nothing that begins so is near enough. */
+static bool alignment_step(struct alignment *al, const char *key, size_t d)
 {
-    return (uint8_t)(a < b ? a : b);
-}
+    const struct state *before = &al->states[d - 1];
+    struct state *now = &al->states[d];
+    uint64_t places = al->places[(unsigned char)key[d - 1]];
+    unsigned distance;
 
-/* Works out row d (key[0..d], d >= 1). Returns its least cell. */
-static unsigned alignment_row(struct alignment *al, const char *key, size_t d)
-{
-    const char *text = al->text.ptr;
-    size_t m = al->text.len, k = al->limit;
-    size_t from = d > k ? d - k : 1, to = d + k < m ? d + k : m;
-    uint8_t *row = al->rows[d];
-    const uint8_t *above = al->rows[d - 1];
-    unsigned smallest = FAR;
-
-    row[from - 1] = (uint8_t)(from == 1 ? d : FAR);
-    if (from == 1)
-        smallest = row[0];
-    for (size_t j = from; j <= to; j++) {
-        /* The row above ends one cell earlier: what lies beyond the band is far. */
-        unsigned up = j < d + k ? above[j] : FAR;
-        unsigned cell = above[j - 1] + (key[d - 1] != text[j - 1] ? 1u : 0u);
-
-        cell = least(cell, up + 1u);
-        cell = least(cell, row[j - 1] + 1u);
-        if (d > 1 && j > 1 && key[d - 1] == text[j - 2] && key[d - 2] == text[j - 1])
-            cell = least(cell, al->rows[d - 2][j - 2] + 1u);
-        row[j] = (uint8_t)cell;
-        smallest = least(smallest, cell);
+    now->after[0] = before->after[0] << 1 & places;
+    for (unsigned e = 1; e <= al->limit; e++) {
+        now->after[e] = (before->after[e] << 1 & places) | /* the same letter */
+                        before->after[e - 1] |             /* one too many in the key */
+                        before->after[e - 1] << 1 |        /* another */
+                        now->after[e - 1] << 1;            /* one missing */
+        if (d > 1)                                         /* two swapped */
+            now->after[e] |= al->states[d - 2].after[e - 1] << 2 & places << 1 &
+                             al->places[(unsigned char)key[d - 2]];
     }
-    al->best_beginning[d] = al->best_beginning[d - 1];
-    if (to == m && from <= m)
-        al->best_beginning[d] = least(al->best_beginning[d], row[m]);
-    return smallest;
+    distance = distance_at(al, now);
+    now->best_beginning =
+        (uint8_t)(distance < before->best_beginning ? distance : before->best_beginning);
+    return now->after[al->limit] != 0;
 }
 
 /* Among equally many errors the name that is nearer with its accents is the likelier one. */
@@ -237,15 +247,14 @@ static bool same_digits(struct str a, struct str b)
 static void judge(struct matches *m, const struct alignment *al, const struct pack_key *key,
                   const struct match_text *text, size_t depth, bool complete)
 {
-    unsigned whole = FAR, beginning = al->best_beginning[depth];
+    unsigned whole = FAR, beginning = al->states[depth].best_beginning;
     bool digits = !same_digits(text->key, STR(""));
 
     if (digits &&
         !same_digits(text->key, str_n(m->reader->pack->rough_text + key->text, key->length)))
         return;
-    if (complete && al->text.len + al->limit >= key->length &&
-        key->length + al->limit >= al->text.len)
-        whole = al->rows[depth][al->text.len];
+    if (complete)
+        whole = distance_at(al, &al->states[depth]);
     /* No error at all is a true match, found as such. */
     if (whole > 0 && whole <= match_errors_allowed(key->length) && whole <= al->limit)
         hit(m, key->name, MATCH_MISTYPED * whole + accent_cost(m, key, text, whole));
@@ -264,32 +273,55 @@ static unsigned limit_for(size_t letters, unsigned errors)
     return limit < errors ? limit : errors;
 }
 
+/* The next key, from i on, that shares fewer than `letters` letters with the one before it: eight
+ * at a time, of which most are no such. */
+static uint32_t next_branch(const struct pack *p, uint32_t i, size_t letters)
+{
+    static const uint64_t ones = 0x0101010101010101;
+    uint64_t eight;
+
+    for (; letters <= 128 && i + 8 <= p->rough_count; i += 8) {
+        memcpy(&eight, p->shared + i, sizeof eight);
+        /* The highest bit of a byte that is less (and perhaps of ones behind it). */
+        if ((eight - ones * letters) & ~eight & ones * 128)
+            break;
+    }
+    while (i < p->rough_count && p->shared[i] >= letters)
+        i++;
+    return i;
+}
+
 static void match_rough(struct matches *m, const struct match_text *text, struct str rough,
                         unsigned errors)
 {
     const struct pack *p = m->reader->pack;
     struct alignment al;
-    size_t dead = SIZE_MAX, depth = 0;
+    size_t depth = 0; /* states up to here belong to the key before */
     unsigned limit = limit_for(rough.len, errors);
 
-    if (limit == 0)
+    if (limit == 0 || rough.len > TEXT_MISTYPED_MAX)
         return;
     alignment_begin(&al, rough, limit);
-    for (uint32_t i = 0; i < p->rough_count; i++) {
+    for (uint32_t i = 0; i < p->rough_count;) {
         const struct pack_key *key = &p->rough[i];
         size_t longest = rough.len + limit < key->length ? rough.len + limit : key->length;
+        bool alive = true;
 
-        if (p->shared[i] < dead) {
-            depth = p->shared[i] < depth ? p->shared[i] : depth;
-            dead = SIZE_MAX;
-            while (depth < longest && dead == SIZE_MAX) {
-                depth++;
-                if (alignment_row(&al, p->rough_text + key->text, depth) > limit)
-                    dead = depth;
-            }
+        depth = p->shared[i] < depth ? p->shared[i] : depth;
+        while (depth < longest && alive)
+            alive = alignment_step(&al, p->rough_text + key->text, ++depth);
+        if (alive || al.states[depth].best_beginning <= limit)
+            judge(m, &al, key, text, depth, alive && depth == key->length);
+        i++;
+        if (alive)
+            continue;
+        if (al.states[depth].best_beginning > limit) {
+            i = next_branch(p, i, depth);
+            continue;
         }
-        if (dead == SIZE_MAX || al.best_beginning[dead] <= limit)
-            judge(m, &al, key, text, depth, dead == SIZE_MAX && depth == key->length);
+        /* Too far off with what follows, but the text is whole before: so it is for all of them. */
+        for (; i < p->rough_count && p->shared[i] >= depth; i++)
+            judge(m, &al, &p->rough[i], text, depth, false);
     }
 }
 

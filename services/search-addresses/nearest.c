@@ -29,7 +29,7 @@ static bool write_doors(struct buf *out, struct registry_reader *r, struct arena
             return false;
         if (i > 0)
             buf_add_char(out, ',');
-        address_write(out, a, &address, ADDRESS_PLAIN, doors[i].distance_m);
+        address_write(out, &address, ADDRESS_PLAIN, doors[i].distance_m);
     }
     return buf_add_text(out, "]}");
 }

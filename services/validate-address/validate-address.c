@@ -8,8 +8,15 @@
 
 static const struct config_key settings[] = {
     REGISTRY_SETTINGS(struct validate_settings),
+    CONFIG_INT(struct validate_settings, batches_per_minute, "BATCH_LIMIT_PER_MINUTE", "60", 1,
+               100000000, "requests",
+               "Batches per client address and minute (per user when signed in)."),
     CONFIG_END,
 };
+
+static const size_t batch_setting = offsetof(struct validate_settings, batches_per_minute);
+static const struct limit batch_limit = {
+    .name = "batch", .setting_offset = &batch_setting, .window_s = 60};
 
 #define ROUTE_CALL(path, doc)                                                                      \
     {                                                                                              \
@@ -21,6 +28,8 @@ static const struct route routes[] = {
     ROUTE_CALL("/", "callable: checks one address"),
     ROUTE_CALL("/validate_address", "the same"),
     ROUTE_CALL("/validate-address", "the same"),
+    {HTTP_POST, "/batch", AUTH_OPTIONAL, BODY_CALLABLE, &batch_limit, IDEMPOTENCY_NONE,
+     ROUTE_APP_CHECK, call_batch, "callable: checks up to 50 addresses"},
 };
 const struct service the_service = {
     .name = "validate-address",

@@ -4,8 +4,6 @@
 #include "registry/address.h"
 #include "registry/search.h"
 
-#define BODY_MAX_BYTES 32768
-
 /* The claim as one text, for messages and for the search of suggestions. */
 static struct str claim_text(struct arena *a, const struct posted *p)
 {
@@ -49,7 +47,7 @@ static bool write_address(struct buf *out, struct registry_reader *r, struct are
 
     if (!address_read(r, a, door, &address, e))
         return false;
-    address_write(out, a, &address, ADDRESS_VALIDATED, -1);
+    address_write(out, &address, ADDRESS_VALIDATED, -1);
     return true;
 }
 
@@ -97,7 +95,7 @@ static bool write_verdict(struct buf *out, struct registry_reader *r, struct are
 {
     bool valid = v->validity == VALIDITY_EXACT;
 
-    buf_printf(out, "{\"result\":{\"valid\":%s,\"address\":", valid ? "true" : "false");
+    buf_printf(out, "{\"valid\":%s,\"address\":", valid ? "true" : "false");
     if (!valid)
         buf_add_text(out, "null");
     else if (!write_address(out, r, a, v->door, e))
@@ -113,40 +111,50 @@ static bool write_verdict(struct buf *out, struct registry_reader *r, struct are
     if (v->validity == VALIDITY_STREET_UNKNOWN && !write_suggestions(out, r, a, p, e))
         return false;
     write_warnings(out, p);
-    return buf_add_text(out, "}}");
+    return buf_add_char(out, '}');
 }
 
 static void write_refusal(struct buf *out, struct arena *a, const char *text, struct str value)
 {
-    buf_add_text(out, "{\"result\":{\"valid\":false,\"address\":null,\"error\":");
+    buf_add_text(out, "{\"valid\":false,\"address\":null,\"error\":");
     buf_add_json_string(out, arena_printf(a, "%s%.*s", text, STR_ARG(value)));
-    buf_add_text(out, ",\"level\":null,\"alternatives\":[],\"warnings\":[]}}");
+    buf_add_text(out, ",\"level\":null,\"alternatives\":[],\"warnings\":[]}");
 }
 
-void call_validate(const struct request *req, struct response *res)
+void validate_one(const struct request *req, struct response *res, const cJSON *data,
+                  struct buf *out)
 {
     struct registry_reader *r = registry_borrow(req);
+    size_t before = out->len;
     struct posted posted;
     struct verdict verdict;
     struct error e = {0};
-    struct buf body;
 
-    buf_init(&body, BODY_MAX_BYTES);
-    posted_read(req->body, r->pack, req->arena, &posted);
+    posted_read(data, r->pack, req->arena, &posted);
     if (posted.error) {
         registry_count(req, LOOKUP_INVALID);
-        write_refusal(&body, req->arena, posted.error, posted.error_value);
+        write_refusal(out, req->arena, posted.error, posted.error_value);
     } else {
         validate_claim(r, &posted.claim, &verdict);
         registry_count(req, verdict.validity == VALIDITY_EXACT ? LOOKUP_FOUND : LOOKUP_NOTHING);
-        if (!write_verdict(&body, r, req->arena, &posted, &verdict, &e)) {
-            buf_clear(&body);
-            write_refusal(&body, req->arena,
+        if (!write_verdict(out, r, req->arena, &posted, &verdict, &e)) {
+            out->len = before;
+            write_refusal(out, req->arena,
                           "Address validation error: ", str_from("the registry cannot be read"));
             res->log_reason = arena_text(req->arena, str_from(e.detail));
         }
     }
     registry_release(r);
+}
+
+void call_validate(const struct request *req, struct response *res)
+{
+    struct buf body;
+
+    buf_init(&body, VERDICT_MAX_BYTES);
+    buf_add_text(&body, "{\"result\":");
+    validate_one(req, res, req->body, &body);
+    buf_add_char(&body, '}');
     must(!body.overflow);
     respond_text(res, 200, "application/json; charset=utf-8", buf_str(&body));
     buf_done(&body);

@@ -9,7 +9,11 @@
 
 struct validate_settings {
     struct registry_settings registry;
+    int64_t batches_per_minute;
 };
+
+#define BATCH_MAX         50    /* addresses in one call */
+#define VERDICT_MAX_BYTES 32768 /* one answer: ten alternatives and what stands around them */
 
 #define CLAIM_WARNINGS_MAX 4
 
@@ -29,5 +33,11 @@ void posted_read(const cJSON *data, const struct pack *pack, struct arena *a, st
 
 /* validate.c */
 void call_validate(const struct request *req, struct response *res);
+/* Appends the answer for one address, whatever `data` is. */
+void validate_one(const struct request *req, struct response *res, const cJSON *data,
+                  struct buf *out);
+
+/* batch.c */
+void call_batch(const struct request *req, struct response *res);
 
 #endif

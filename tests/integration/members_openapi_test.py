@@ -1,4 +1,4 @@
-"""openapi.yaml of the services that keep the register in step: the binary's routes, and what it answers.
+"""openapi.yaml of the services that keep the register in step, and of the sign-in: the binary's routes, and what it answers.
 
 Every reply of every test that a MembersStack starts such a service for is held against the document too; here are the
 routes and those replies that no other test asks for.
@@ -13,7 +13,9 @@ from members import MembersStack
 from suite import BIN_DIR
 
 SERVICES = ("sync-from-django", "updatememberprofile", "syncmembers", "auditmemberchanges", "cleanupauditlogs",
-            "get-django-token")
+            "get-django-token", "handlekenniauth", "verifymembership", "healthz")
+# What the calls below must at least have brought; 200, 401 and 413 where nothing else stands here.
+BROUGHT = {"auditmemberchanges": {200, 413}, "handlekenniauth": {200, 400, 413}, "healthz": {200}}
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,11 @@ def test_document_holds_for_health_and_refusals(stack, name):
             reply = service.call(method, path, body, headers={"Content-Type": "application/json", **headers})
             service.document.check(method, path, reply)
             seen.add(reply.status)
-    reply = service.post("/", b"x" * (2 << 20))
-    service.document.check("POST", "/", reply)
-    assert seen | {reply.status} >= {200, 401, 413} - ({401} if name == "auditmemberchanges" else set())
+    if ("POST", "/") in service.document.routes():
+        reply = service.post("/", b"x" * (2 << 20))
+        service.document.check("POST", "/", reply)
+        seen.add(reply.status)
+    assert seen >= BROUGHT.get(name, {200, 401, 413})
     assert service.stop() == 0
     stack.own.remove(service)
 

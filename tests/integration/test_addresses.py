@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 import evidence
+import openapi
 from processes import Process, free_port
 from suite import BIN_DIR, Service, call, canary, wait_until
 
@@ -55,6 +56,7 @@ class Registry:
     def start(self, name, healthy=True, **env):
         service = Service(self, name, f"{name}-{len(self.services)}", free_port(), free_port(), env=env)
         self.services.append(service)
+        service.document = openapi.document_of(name)  # every reply of every test is held against it
         return service.start(healthy)
 
     def stop(self):
@@ -420,6 +422,31 @@ def test_validate_what_is_not_used_is_named(validate, more, warnings):
     assert result(validate, {"street": "Laugavegur", "number": 20, **more})["warnings"] == warnings
 
 
+def test_batch_answers_each_as_if_it_came_alone(validate):
+    claims = [{"street": "Laugavegur", "number": 22, "letter": "a", "postal_code": "101"}, {"street": "Laugavegr", "number": 22},
+              {"street": "Hallgrímskirkja"}, {"number": 22}, None, {}, [], "x", 7, True,
+              {"street": "Laugavegur", "number": 20, "city": {"a": 1}}, {"street": "Laugavegur", "number": [8]}]
+    reply = ask(validate, {"addresses": claims}, "/batch")
+    assert reply.status == 200 and reply.json["result"]["error"] is None
+    assert reply.json["result"]["results"] == [result(validate, claim) for claim in claims]
+    found = validate.metric("registry_lookups_total", outcome="found")
+    fifty = ask(validate, {"addresses": claims[:1] * 50}, "/batch").json["result"]["results"]
+    assert len(fifty) == 50 and all(answer["valid"] for answer in fifty)
+    assert validate.metric("registry_lookups_total", outcome="found") == found + 50
+
+
+@pytest.mark.parametrize("data", [None, {}, [], {"addresses": None}, {"addresses": []}, {"addresses": {}}, {"addresses": "x"},
+                                  {"addresses": [{}] * 51}, {"Addresses": [{}]}])
+def test_batch_that_is_none_says_so(validate, data):
+    assert ask(validate, data, "/batch").json == {"result": {"results": [], "error": "addresses must be a list of 1 to 50"}}
+
+
+def test_batch_has_a_limit_of_its_own(own):
+    service = own.start("validate-address", BATCH_LIMIT_PER_MINUTE=2)
+    assert [ask(service, {"addresses": [{}]}, "/batch").status for _ in range(3)] == [200, 200, 429]
+    assert ask(service, {"street": "Laugavegur"}).status == 200
+
+
 # --- postcodes ------------------------------------------------------------------------------------------------
 
 
@@ -443,6 +470,32 @@ def test_postcode_known_code_has_place_region_municipality_and_kind(postcode):
 def test_postcode_bad_code_says_why(postcode, data, begins):
     answer = result(postcode, data)
     assert answer["valid"] is False and answer["info"] is None and answer["error"].startswith(begins)
+
+
+# --- the documents --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_document_names_exactly_the_routes_of_the_binary_and_is_sound(name):
+    document = openapi.document_of(name)
+    assert document.routes() == openapi.Document.routes_of(os.path.join(BIN_DIR, name))
+    openapi.check_document(document)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_document_holds_for_every_route_and_refusal(own, name):
+    service = own.start(name, APP_CHECK_MODE="enforce", LOOKUP_LIMIT_PER_MINUTE=40)
+    seen = set()
+    for method, path in sorted(service.document.routes()):
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Content-Type": "text/plain"}):
+            seen.add(service.call(method, path, None if method == "GET" else b"{}", headers=headers).status)
+            seen.add(service.call(method, path, {"data": {"x": 1}} if method == "POST" else None, headers=headers).status)
+        if method == "POST":
+            seen.add(service.post(path, b"x" * (1 << 20)).status)
+    public = "/?q=la" if name == "search-addresses" else "/"
+    for _ in range(60 if name == "search-addresses" else 0):
+        seen.add(service.get(public).status)
+    assert seen >= {200, 400, 401, 413} | ({429} if name == "search-addresses" else set())
 
 
 # --- the file -------------------------------------------------------------------------------------------------

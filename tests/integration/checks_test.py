@@ -51,7 +51,7 @@ def lint(tree, check):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
-CHECKS = ("layers", "headers", "readme", "wording", "size", "format", "sqitch", "scripts", "cppcheck", "tidy")
+CHECKS = ("layers", "headers", "readme", "documents", "wording", "size", "format", "sqitch", "scripts", "cppcheck", "tidy")
 
 # check, file, its faulty text, what the finding must name
 FAULTS = [
@@ -67,6 +67,12 @@ FAULTS = [
     ("readme", "services/small/README.md", "| `GET /health` |\n## Configuration\n", "setting PORT is not in the table"),
     ("readme", "services/small/README.md", "| `GET /health` |\n## Configuration\n| `PORT`, `OLD_KEY` |\n",
      "services/small/README.md:3: OLD_KEY is no setting"),
+    ("documents", "README.md", "fine\nsee [there](docs/there.md)\n", "README.md:2: docs/there.md is not there"),
+    ("documents", "README.md", "# One\n[two](#two)\n", "README.md:2: #two is not there"),
+    ("documents", "README.md", "run `deploy/nothing --now`\n", "README.md:1: deploy/nothing is not in the tree"),
+    ("documents", "README.md", "`thing_test.py::test_gone`\n", "there is no test thing_test.py::test_gone"),
+    ("documents", "SECURITY.md", "## Promises\n\n| Nr | Promise | Tests |\n|---|---|---|\n| 1 | all is well | |\n",
+     "SECURITY.md:5: this promise names no test"),
     ("wording", "README.md", "fine\nsee /wor" + "k/main/x\n", "README.md:2: path of one machine"),
     ("wording", "README.md", "from https://regis" + "try.example.org/x\n", "host of a package registry"),
     ("wording", "libcommon/base/thing.c", "/* TO" + "DO later */\n", "unfinished mark"),

@@ -3,6 +3,7 @@
 #   make run      build, start the suite on this machine, walk through a meeting, stay until Ctrl-C
 #   make test     build with sanitizers, then every test; ends with "N passed, N failed"
 #   make up, make down, make status     the same stack in the background
+#   make chaos SECONDS=600 [SEED=7]     votes under fire; chaos-mutants: known faults it must notice; torture: each outgoing operation fails
 #   make bench    speed, as ratios against limits measured in the same run
 #   make lint     every check of the source; `make tidy` is its slow part alone
 #   make format   clang-format over the tree
@@ -12,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := build
-.PHONY: run up down status build asan test bench lint tidy format install packages clean
+.PHONY: run up down status build asan test chaos chaos-mutants torture bench lint tidy format install packages clean
 
 run: build
 	@deploy/local/suite run
@@ -38,6 +39,16 @@ asan:
 
 test: asan
 	@tests/run
+
+SECONDS ?= 60
+chaos: asan
+	@tests/chaos/run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+chaos-mutants: asan
+	@tests/chaos/run --mutants $(if $(SEED),--seed $(SEED))
+
+torture: asan
+	@tests/torture/run
 
 bench: build
 	@tests/bench/run

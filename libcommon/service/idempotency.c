@@ -64,6 +64,12 @@ static bool applies(const struct request *req)
     return req->route->idempotency == IDEMPOTENCY_STORED && !str_is_empty(req->idempotency_key);
 }
 
+static void refuse_running(struct response *res)
+{
+    respond_retry_after(res, 1);
+    respond_error(res, ERR_CONFLICT, "The same request is still being worked on.");
+}
+
 enum idempotency_outcome idempotency_begin(const struct request *req, struct response *res)
 {
     struct idempotency_hashes h;
@@ -93,31 +99,47 @@ enum idempotency_outcome idempotency_begin(const struct request *req, struct res
     if (str_eq_text(code, "mismatch"))
         idempotency_refuse_mismatch(res);
     else if (str_eq_text(code, "running"))
-        respond_error(res, ERR_CONFLICT, "The same request is still being worked on.");
+        refuse_running(res);
     else if (!idempotency_replay(req, res, &h, pg_get_bytes(&result, 0, 1, req->arena)))
         respond_error(res, ERR_INTERNAL, "An unexpected error occurred.");
     return IDEMPOTENCY_ANSWERED;
 }
 
-/* What a client may rely on for ever: successes and refusals that will not change. The rest frees
- * the key for another try. */
+/* What a client may rely on for ever: successes and refusals that will not change. The rest, and
+ * whatever says when to try again, frees the key for another try. */
 static bool is_final(const struct response *res)
 {
     int status = res->http->status;
 
     return status < 500 && status != 401 && status != 429 &&
+           str_is_empty(http_response_header_get(res->http, "Retry-After")) &&
            res->http->body.len <= STORED_REPLY_MAX_BYTES;
+}
+
+/* Both statements do no more the second time than the first, so one that failed is simply tried
+ * again: a reply that was sent but is not kept would be another one on replay. */
+static bool write_record(const struct request *req, const struct pg_statement *statement,
+                         const struct pg_param *params, size_t count, struct error *e)
+{
+    /* The reply is decided; what is left of the budget may be nothing, so this has a second of its
+     * own. */
+    int64_t deadline_ms = clock_mono_ms() + 1000;
+    bool written = false;
+
+    for (int attempt = 0; attempt < 2 && !written; attempt++) {
+        struct pg_result result = {0};
+
+        written = pg_call(req->state->pool, statement, params, count, req->arena, deadline_ms,
+                          &result, e);
+    }
+    return written;
 }
 
 void idempotency_end(const struct request *req, struct response *res)
 {
     struct idempotency_hashes h;
-    struct pg_result result = {0};
     struct error e = {0};
-    /* The reply is decided; what is left of the budget may be nothing, so this has a second of its
-     * own. */
-    int64_t deadline_ms = clock_mono_ms() + 1000;
-    bool stored;
+    bool written;
 
     if (!applies(req))
         return;
@@ -129,16 +151,14 @@ void idempotency_end(const struct request *req, struct response *res)
             PG_TEXT(req->org_id), PG_BYTES(str_n(h.key, sizeof h.key)),
             PG_BYTES(str_n(h.fingerprint, sizeof h.fingerprint)), PG_BYTES(box), PG_TEXT(ttl)};
 
-        stored = pg_call(req->state->pool, req->state->store_statement, params, ARRAY_LEN(params),
-                         req->arena, deadline_ms, &result, &e);
+        written = write_record(req, req->state->store_statement, params, ARRAY_LEN(params), &e);
     } else {
         const struct pg_param params[] = {PG_TEXT(req->org_id),
                                           PG_BYTES(str_n(h.key, sizeof h.key))};
 
-        stored = pg_call(req->state->pool, req->state->release_statement, params, ARRAY_LEN(params),
-                         req->arena, deadline_ms, &result, &e);
+        written = write_record(req, req->state->release_statement, params, ARRAY_LEN(params), &e);
     }
-    if (!stored)
+    if (!written)
         log_warning("idempotency record not written",
                     LOG_TEXT("correlation_id", req->correlation_id),
                     LOG_TEXT("reason", str_from(e.detail)));

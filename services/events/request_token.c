@@ -82,6 +82,14 @@ static void refuse_live(const struct request *req, struct response *res, struct 
                         extra);
 }
 
+/* It ends soon, so this is no final answer: Retry-After keeps it from being stored as one. */
+static void refuse_running(struct response *res)
+{
+    respond_retry_after(res, 1);
+    respond_error(res, ERR_CONFLICT,
+                  "Another request of yours for a voting token is still running.");
+}
+
 static bool claim(const struct request *req, struct response *res, struct issue *issue,
                   bool replace)
 {
@@ -108,8 +116,7 @@ static bool claim(const struct request *req, struct response *res, struct issue 
     if (str_eq_text(code, "live"))
         refuse_live(req, res, pg_get(&row, 0, 3));
     else if (str_eq_text(code, "running"))
-        respond_error(res, ERR_CONFLICT,
-                      "Another request of yours for a voting token is still running.");
+        refuse_running(res);
     return str_eq_text(code, "claimed");
 }
 

@@ -116,6 +116,19 @@ def test_token_same_idempotency_key_gives_the_same_token(stack, events, election
     assert rows and all(first.json["token"].encode() not in bytes(row[0]) for row in rows)
 
 
+def test_token_while_an_earlier_request_runs_is_409_and_not_for_ever(stack, events):
+    """Also under one key: "still running" is not the final answer that the key is answered with from then on."""
+    election = create_election(stack)
+    _, token = member(stack)
+    assert ask(events, token).status == 200
+    stack.sql("update events.issues set state = 'pending', claimed_at = clock_timestamp() where election_id = %s", (election,))
+    key = secrets.token_hex(8)
+    reply = ask(events, token, key=key)
+    assert reply.status == 409 and "still running" in reply.json["message"] and reply.headers["retry-after"] == "1"
+    stack.sql("update events.issues set state = 'failed' where election_id = %s", (election,))
+    assert ask(events, token, key=key).status == 200
+
+
 def test_token_is_stored_nowhere(stack, events):
     create_election(stack)
     claims, token = member(stack)

@@ -121,7 +121,8 @@ def test_token_while_an_earlier_request_runs_is_409_and_not_for_ever(stack, even
     election = create_election(stack)
     _, token = member(stack)
     assert ask(events, token).status == 200
-    stack.sql("update events.issues set state = 'pending', claimed_at = clock_timestamp() where election_id = %s", (election,))
+    stack.sql("update events.issues set state = 'pending', claimed_at = clock_timestamp(), issued_at = null,"
+              " expires_at = null where election_id = %s", (election,))
     key = secrets.token_hex(8)
     reply = ask(events, token, key=key)
     assert reply.status == 409 and "still running" in reply.json["message"] and reply.headers["retry-after"] == "1"

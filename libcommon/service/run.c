@@ -431,7 +431,7 @@ static bool serve(struct service_state *state, struct error *e, bool *ret_draine
 {
     struct sigaction terminate = {.sa_handler = on_terminate};
     struct http_server *metrics = NULL;
-    pthread_t metrics_thread;
+    pthread_t metrics_thread = 0;
 
     state->http = listen_main(state, e);
     if (!state->http)

@@ -19,10 +19,14 @@ static char fixture_dir[64];
 static inline const char *checkout(const char *rest)
 {
     static char path[4096];
+#ifdef FUZZ_ROOT
+    (void)snprintf(path, sizeof path, "%s/%s", FUZZ_ROOT, rest);
+#else
     char here[4096];
 
     (void)str_copy(str_from(__FILE__), here, sizeof here);
     (void)snprintf(path, sizeof path, "%s/../../../%s", dirname(here), rest);
+#endif
     return path;
 }
 

@@ -6,6 +6,11 @@
 #   make chaos SECONDS=600 [SEED=7]     votes under fire; chaos-mutants: known faults it must notice; torture: each outgoing operation fails
 #   make bench    speed, as ratios against limits measured in the same run
 #   make lint     every check of the source; `make tidy` is its slow part alone
+#   make fuzz     every fuzz target for FUZZ_SECONDS (60); its regressions are replayed by `make test`
+#   make tsan     unit tests, a choice of integration tests and a load run under ThreadSanitizer
+#   make soak     a million mixed requests and crowds of hostile clients
+#   make coverage lines and branches the tests reach, of libcommon and the voting path
+#   make hardening  the flags of the release binaries
 #   make format   clang-format over the tree
 #   make install  the Debian packages that are missing (run and test do it by themselves)
 
@@ -13,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := build
-.PHONY: run up down status build asan test chaos chaos-mutants torture bench lint tidy format install packages clean
+.PHONY: run up down status build asan test chaos chaos-mutants torture bench lint tidy fuzz tsan soak coverage hardening format install packages clean
 
 run: build
 	@deploy/local/suite run
@@ -60,6 +65,31 @@ lint: asan
 
 tidy: asan
 	@tests/lint/run tidy
+
+fuzz:
+	@deploy/local/install test
+	@cmake --preset fuzz --log-level=WARNING
+	@cmake --build build/fuzz --parallel $(JOBS) --target fuzz_targets
+	@tests/fuzz/run
+
+tsan:
+	@deploy/local/install test
+	@cmake --preset tsan --log-level=WARNING
+	@cmake --build build/tsan --parallel $(JOBS)
+	@tests/tsan/run
+
+soak: build
+	@deploy/local/install soak
+	@tests/soak/run
+
+coverage:
+	@deploy/local/install coverage
+	@cmake --preset coverage --log-level=WARNING
+	@cmake --build build/coverage --parallel $(JOBS)
+	@tests/coverage
+
+hardening: build
+	@tests/lint/hardening build/bin
 
 format:
 	@tests/lint/format --write

@@ -121,3 +121,27 @@ def test_leaked_canaries_value_in_a_log_is_found(tmp_path, monkeypatch):
     assert evidence.leaked_canaries() == []
     log.write_text('{"name":"\\u00de\\u00f3ra \\u00ddr"}\n{"k":"0101302989"}\n', encoding="utf-8")
     assert len(evidence.leaked_canaries()) == 2
+
+
+HARDENED = ["-O2", "-D_FORTIFY_SOURCE=3", "-fPIE", "-fstack-protector-strong", "-pie", "-Wl,-z,relro,-z,now,-z,noexecstack"]
+
+
+@pytest.mark.parametrize("other, finding", [
+    ([], None),
+    (["-no-pie", "-fno-pie"], "not position independent"),
+    (["-Wl,-z,norelro"], "no RELRO"),
+    (["-Wl,-z,lazy"], "symbols are bound lazily"),
+    (["-Wl,-z,execstack"], "executable stack"),
+    (["-fno-stack-protector"], "no stack protector"),
+    (["-Wl,-rpath,/opt/lib"], "looks for libraries in a place of its own"),
+    (["-U_FORTIFY_SOURCE"], "no fortified call"),
+])
+def test_hardening_each_missing_flag_is_found(tmp_path, other, finding):
+    source = tmp_path / "small.c"
+    source.write_text('#include <stdio.h>\n#include <string.h>\nint main(int c, char **v)\n{\n    char b[32];\n'
+                      '    strcpy(b, v[c - 1]);\n    return puts(b);\n}\n', encoding="ascii")
+    (tmp_path / "bin").mkdir()
+    subprocess.run(["gcc", *HARDENED, *other, "-o", tmp_path / "bin" / "small", source], check=True)
+    run = subprocess.run([os.path.join(ROOT, "tests", "lint", "hardening"), tmp_path / "bin"], text=True,
+                         stdout=subprocess.PIPE, check=False)
+    assert (run.returncode, f"small: {finding}" in run.stdout) == ((1, True) if finding else (0, False)), run.stdout

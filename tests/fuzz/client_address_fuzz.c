@@ -10,9 +10,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static bool is_address(const char *text)
 {

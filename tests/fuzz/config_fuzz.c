@@ -28,9 +28,7 @@ static const struct config_key keys[] = {
     CONFIG_END,
 };
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 /* Files are not what is tried here, and the fuzzer must not read any of the machine's. */
 static bool names_a_file(struct str line)

@@ -4,9 +4,7 @@
 #include "auditmemberchanges.h"
 #include "cloud/firestore_value.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 void fuzz_input(struct arena *a, struct str input)
 {

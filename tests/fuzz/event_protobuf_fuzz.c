@@ -1,12 +1,11 @@
-/* DocumentEventData as protobuf: decoded into typed fields that can be read, compared and stored. */
+/* DocumentEventData as protobuf: decoded into typed fields that can be read, compared and stored.
+ */
 #include "fuzz.h"
 
 #include "auditmemberchanges.h"
 #include "cloud/firestore_value.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 void fuzz_input(struct arena *a, struct str input)
 {

@@ -7,9 +7,7 @@
 
 #include "cloud/firestore_value.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static void read_all(const cJSON *fields, const char *path)
 {

@@ -5,9 +5,7 @@
 
 #define BODY_MAX_BYTES 1000
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static void feed(struct head_check *h, struct str bytes, size_t step)
 {

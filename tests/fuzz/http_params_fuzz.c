@@ -7,9 +7,7 @@
 #include "base/clock.h"
 #include "base/kennitala.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 void fuzz_input(struct arena *a, struct str input)
 {

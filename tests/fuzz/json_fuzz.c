@@ -3,9 +3,7 @@
 
 #include "base/json.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static void read_members(const cJSON *item)
 {

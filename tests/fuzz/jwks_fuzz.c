@@ -3,9 +3,7 @@
 
 #include "auth/jwks_cache_internal.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 void fuzz_input(struct arena *a, struct str input)
 {
@@ -21,7 +19,8 @@ void fuzz_input(struct arena *a, struct str input)
     if (!set)
         return;
     must(jwk_set_size(set) > 0 && jwk_set_size(set) <= JWKS_KEYS_MAX);
-    cJSON_ArrayForEach(key, json_get(tree, "keys")) {
+    cJSON_ArrayForEach(key, json_get(tree, "keys"))
+    {
         struct str kid;
 
         if (json_str(key, "kid", &kid))

@@ -4,9 +4,7 @@
 
 #include "service/state.h"
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static bool is_inside(struct str part, struct str whole)
 {

@@ -1,5 +1,6 @@
 /*
- * Keys as configured, and signed calls: nothing but our own signature is taken, and that one always.
+ * Keys as configured, and signed calls: nothing but our own signature is taken, and that one
+ * always.
  *
  * Input: the setting S2S_KEYS on one line, then a request.
  */
@@ -10,9 +11,7 @@
 #define NOW_S 1800000000
 #define ORG   STR("00000000-0000-4000-8000-000000000001")
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static void take_our_own(struct arena *a, const struct s2s_keys *keys, struct http_request *req)
 {

@@ -8,9 +8,7 @@
 
 #include <string.h>
 
-void fuzz_start(void)
-{
-}
+void fuzz_start(void) {}
 
 static void pass_on(const struct trace_parent *parent)
 {

@@ -233,13 +233,13 @@ static int by_time(const void *a, const void *b)
 }
 
 /* The middle one of each query's passes, all of them sorted. */
-static void sort_middles(int64_t (*times)[PASSES], size_t queries, int64_t *middles)
+static void sort_middles(int64_t (*times)[PASSES], size_t queries, int64_t *ret_sorted)
 {
     for (size_t i = 0; i < queries; i++) {
         qsort(times[i], PASSES, sizeof times[i][0], by_time);
-        middles[i] = times[i][PASSES / 2];
+        ret_sorted[i] = times[i][PASSES / 2];
     }
-    qsort(middles, queries, sizeof *middles, by_time);
+    qsort(ret_sorted, queries, sizeof *ret_sorted, by_time);
 }
 
 /* The whole list three times over, so that between two runs of a query a thousand others ran. */

@@ -59,6 +59,6 @@ void admin_list_elections(const struct request *req, struct response *res)
     }
     if (!str_eq_text(pg_get(&row, 0, 0), "ok"))
         refuse_with(res, refusals, pg_get(&row, 0, 0));
-    else if (page_fits(res, pg_get(&row, 0, 2)))
+    else if (page_fits(res, pg_get(&row, 0, 2).len))
         respond_text(res, 200, "application/json; charset=utf-8", answer_body(req, &row, page));
 }

@@ -170,7 +170,7 @@ struct page page_read(const struct request *req, int64_t limit_max);
 /* The query's status; ptr NULL when absent or empty. */
 struct str page_status(const struct request *req);
 /* False, and 400 is answered, when the elections of the page are more than LIST_MAX_BYTES. */
-bool page_fits(struct response *res, struct str elections);
+bool page_fits(struct response *res, size_t bytes);
 
 /* --- results_body.c: a count as members and operators see it --- */
 

@@ -8,15 +8,21 @@
 
 #define LIMIT_MAX 100
 
+/* One row for each election, so that their texts are passed on and never parsed: a hall refreshes
+ * this list all the time. */
 const struct pg_statement sql_list_member_elections = {
     .name = "list_member_elections",
-    .sql = "select code, total, elections from elections.list_member_elections("
-           "$1::uuid, $2::bool, $3::bool, $4::text, $5::int, $6::int)",
+    .sql = "select l.code, l.total, e.value->>'id', e.value from elections.list_member_elections("
+           "$1::uuid, $2::bool, $3::bool, $4::text, $5::int, $6::int) l left join lateral "
+           "jsonb_array_elements(l.elections) with ordinality e on true order by e.ordinality",
 };
 const struct pg_statement sql_voted_in = {
     .name = "voted_in",
-    .sql = "select elections from elections.voted_in($1::uuid, $2::uuid[], $3::text[])",
+    .sql = "select jsonb_array_elements_text(elections) from elections.voted_in($1::uuid, "
+           "$2::uuid[], $3::text[])",
 };
+
+enum { CODE, TOTAL, ID, ELECTION };
 
 static const struct refusal refusals[] = {
     {"bad_status", ERR_BAD_REQUEST,
@@ -24,97 +30,109 @@ static const struct refusal refusals[] = {
     {NULL, ERR_NONE, NULL, NULL},
 };
 
+/* An empty page still is one row, which tells the total. */
+static int count_of(const struct pg_result *listed)
+{
+    return pg_get(listed, 0, ID).len == 0 ? 0 : listed->rows;
+}
+
 /* Ids and slots as two array literals of PostgreSQL; neither holds a character that needs quotes.
  */
-static void write_voters(const struct request *req, const cJSON *elections, struct buf *ids,
+static void write_voters(const struct request *req, const struct pg_result *listed, struct buf *ids,
                          struct buf *slots)
 {
-    const cJSON *election;
-    const char *separator = "{";
-
-    cJSON_ArrayForEach(election, elections)
-    {
-        struct str id = json_str_value(json_get(election, "id"));
+    for (int i = 0; i < count_of(listed); i++) {
+        struct str id = pg_get(listed, i, ID);
         unsigned char slot[SLOT_BYTES];
         char hex[SHA256_HEX_SIZE];
 
         caller_slot(req, id, slot);
         hex_encode(slot, sizeof slot, hex);
-        buf_printf(ids, "%s%.*s", separator, STR_ARG(id));
-        buf_printf(slots, "%s%s", separator, hex);
-        separator = ",";
+        buf_add_char(ids, i > 0 ? ',' : '{');
+        buf_add(ids, id);
+        buf_add_char(slots, i > 0 ? ',' : '{');
+        buf_add_text(slots, hex);
     }
     buf_add_char(ids, '}');
     buf_add_char(slots, '}');
 }
 
-static const cJSON *find_voted(const struct request *req, struct response *res,
-                               const cJSON *elections)
+static bool find_voted(const struct request *req, struct response *res,
+                       const struct pg_result *listed, struct pg_result *ret_voted)
 {
-    struct pg_result row = {0};
     struct error e = {0};
     struct buf ids, slots;
-    const cJSON *voted = NULL;
+    bool ok;
 
     buf_init(&ids, 64 * LIMIT_MAX);
     buf_init(&slots, 128 * LIMIT_MAX);
-    write_voters(req, elections, &ids, &slots);
+    write_voters(req, listed, &ids, &slots);
     must(!ids.overflow && !slots.overflow);
 
     const struct pg_param params[] = {PG_TEXT(req->org_id), PG_TEXT(buf_str(&ids)),
                                       PG_TEXT(buf_str(&slots))};
 
-    if (pg_call(service_pool(req->state), &sql_voted_in, params, ARRAY_LEN(params), req->arena,
-                req->deadline_ms, &row, &e))
-        voted = json_parse(req->arena, pg_get(&row, 0, 0), &e);
-    if (!voted)
+    ok = pg_call(service_pool(req->state), &sql_voted_in, params, ARRAY_LEN(params), req->arena,
+                 req->deadline_ms, ret_voted, &e);
+    if (!ok)
         respond_failure(res, &e);
     buf_done(&ids);
     buf_done(&slots);
-    return voted;
+    return ok;
 }
 
-static bool is_among(const cJSON *ids, struct str id)
+static bool is_among(const struct pg_result *ids, struct str id)
 {
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, ids)
-    {
-        if (str_eq(json_str_value(item), id))
+    for (int i = 0; i < ids->rows; i++) {
+        if (str_eq(pg_get(ids, i, 0), id))
             return true;
     }
     return false;
 }
 
-static void answer(const struct request *req, struct response *res, const cJSON *elections,
-                   const cJSON *voted, struct page page, int64_t total)
+static void answer(struct response *res, const struct pg_result *listed,
+                   const struct pg_result *voted, struct page page)
 {
-    cJSON *body = json_object(req->arena);
-    cJSON *list = json_add_array(body, "elections");
-    const cJSON *election;
+    int count = count_of(listed);
+    int64_t total = pg_get_i64(listed, 0, TOTAL);
+    struct buf body;
 
-    cJSON_ArrayForEach(election, elections)
-    {
-        json_add_copy(list, NULL, election);
-        json_add_bool(cJSON_GetArrayItem(list, cJSON_GetArraySize(list) - 1), "has_voted",
-                      is_among(voted, json_str_value(json_get(election, "id"))));
+    buf_init(&body, LIST_MAX_BYTES + (1U << 16));
+    buf_add(&body, STR("{\"elections\":["));
+    for (int i = 0; i < count; i++) {
+        struct str election = pg_get(listed, i, ELECTION);
+
+        must(str_ends_with(election, STR("}")));
+        if (i > 0)
+            buf_add_char(&body, ',');
+        buf_add(&body, str_take(election, election.len - 1));
+        buf_add(&body, is_among(voted, pg_get(listed, i, ID)) ? STR(",\"has_voted\":true}")
+                                                              : STR(",\"has_voted\":false}"));
     }
-
-    cJSON *pagination = json_add_object(body, "pagination");
-
-    json_add_i64(pagination, "total", total);
-    json_add_i64(pagination, "limit", page.limit);
-    json_add_i64(pagination, "offset", page.offset);
-    json_add_bool(pagination, "has_more", page.offset + cJSON_GetArraySize(elections) < total);
-    respond_json(res, 200, body);
+    buf_printf(&body,
+               "],\"pagination\":{\"total\":%lld,\"limit\":%lld,\"offset\":%lld,\"has_more\":%s}}",
+               (long long)total, (long long)page.limit, (long long)page.offset,
+               page.offset + count < total ? "true" : "false");
+    must(!body.overflow);
+    respond_text(res, 200, "application/json; charset=utf-8", buf_str(&body));
     respond_header(res, "Cache-Control", "private, no-cache");
+    buf_done(&body);
+}
+
+static size_t size_of(const struct pg_result *listed)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count_of(listed); i++)
+        size += pg_get(listed, i, ELECTION).len;
+    return size;
 }
 
 void list_elections(const struct request *req, struct response *res)
 {
     struct caller caller = caller_of(req);
     struct page page = page_read(req, LIMIT_MAX);
-    struct pg_result row = {0};
+    struct pg_result listed = {0}, voted = {0};
     struct error e = {0};
     const struct pg_param params[] = {PG_TEXT(req->org_id),
                                       caller_is_member(&caller),
@@ -124,25 +142,15 @@ void list_elections(const struct request *req, struct response *res)
                                       pg_param_i64(req->arena, page.offset)};
 
     if (!pg_call(service_pool(req->state), &sql_list_member_elections, params, ARRAY_LEN(params),
-                 req->arena, req->deadline_ms, &row, &e)) {
+                 req->arena, req->deadline_ms, &listed, &e)) {
         respond_failure(res, &e);
         return;
     }
-    if (!str_eq_text(pg_get(&row, 0, 0), "ok")) {
-        refuse_with(res, refusals, pg_get(&row, 0, 0));
+    if (!str_eq_text(pg_get(&listed, 0, CODE), "ok")) {
+        refuse_with(res, refusals, pg_get(&listed, 0, CODE));
         return;
     }
-    if (!page_fits(res, pg_get(&row, 0, 2)))
-        return;
-
-    const cJSON *elections = json_parse(req->arena, pg_get(&row, 0, 2), &e);
-    const cJSON *voted;
-
-    if (!elections) {
-        respond_failure(res, &e);
-        return;
-    }
-    voted = elections->child ? find_voted(req, res, elections) : elections;
-    if (voted)
-        answer(req, res, elections, voted, page, pg_get_i64(&row, 0, 1));
+    if (page_fits(res, size_of(&listed)) &&
+        (count_of(&listed) == 0 || find_voted(req, res, &listed, &voted)))
+        answer(res, &listed, &voted, page);
 }

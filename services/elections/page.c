@@ -45,9 +45,9 @@ struct str page_status(const struct request *req)
     return status;
 }
 
-bool page_fits(struct response *res, struct str elections)
+bool page_fits(struct response *res, size_t bytes)
 {
-    if (elections.len <= LIST_MAX_BYTES)
+    if (bytes <= LIST_MAX_BYTES)
         return true;
     respond_error(res, ERR_BAD_REQUEST,
                   "These elections are too long for one page; ask for fewer with limit.");

@@ -29,7 +29,7 @@ class Ballots:
         self.db.autocommit = True
         self.admin = psycopg2.connect(postgres.dsn("postgres"))
         self.admin.autocommit = True
-        self.election = self._open_election()
+        self.election = self.open_election("Speed")
 
     def close(self):
         self.db.close()
@@ -40,10 +40,11 @@ class Ballots:
             cursor.execute(sql, values)
             return cursor.fetchone()
 
-    def _open_election(self):
+    def open_election(self, title):
+        """A published election of yes, no and abstain; its id."""
         now = datetime.now(timezone.utc)
         fields = psycopg2.extras.Json({
-            "title": "Speed", "question": "Is it fast?", "answers": ["yes", "no", "abstain"],
+            "title": title, "question": "Is it fast?", "answers": ["yes", "no", "abstain"],
             "scheduled_start": (now - timedelta(minutes=1)).isoformat(),
             "scheduled_end": (now + timedelta(hours=12)).isoformat()})
         code, election = self._call("select code, election->>'id' from elections.create_election(%s, %s, %s, %s)",
@@ -86,6 +87,36 @@ class Ballots:
         with self.admin.cursor() as cursor:
             cursor.execute("select count(*) from elections.ballots where election_id = %s", (self.election,))
             return cursor.fetchone()[0]
+
+    def close_election(self, election):
+        code, = self._call("select code from elections.close_election(%s, %s, %s, %s)", ORG, "bench", "bench", election)
+        if code != "closed":
+            raise BenchError(f"close_election: {code}")
+
+    def counted(self, election):
+        """(selections, voters) stored."""
+        with self.admin.cursor() as cursor:
+            cursor.execute("select (select count(*) from elections.ballots where election_id = %s), "
+                           "(select count(*) from elections.participation where election_id = %s)", (election, election))
+            return cursor.fetchone()
+
+    def fill(self, election, count):
+        """As many votes as a large organisation casts, each by a token of its slot, straight into the tables."""
+        with self.admin.cursor() as cursor:
+            cursor.execute(
+                "insert into elections.voting_tokens (token_hash, org_id, election_id, slot, key_id, expires_at, used) "
+                "select encode(sha256(convert_to(%(e)s || n, 'UTF8')), 'hex'), %(o)s, %(e)s, sha256(convert_to(%(e)s || 's' || n, 'UTF8')), "
+                "       'bench', now() + interval '1 day', true from generate_series(1, %(n)s) n;"
+                "insert into events.issues (election_id, slot, org_id, issue_no, state, claimed_at, issued_at, expires_at) "
+                "select election_id, slot, org_id, 1, 'confirmed', now(), now(), expires_at from elections.voting_tokens "
+                " where election_id = %(e)s;"
+                "insert into elections.participation (election_id, voter, org_id, voted_at) "
+                "select election_id, slot, org_id, date_trunc('minute', now(), 'UTC') from elections.voting_tokens "
+                " where election_id = %(e)s;"
+                "insert into elections.ballots (election_id, id, org_id, answer_id, answer_text, voted_at) "
+                "select %(e)s, gen_random_uuid(), %(o)s, a, a, date_trunc('minute', now(), 'UTC') "
+                "  from (select (array['yes', 'no', 'abstain'])[1 + n %% 3] a from generate_series(1, %(n)s) n) x",
+                {"e": election, "o": ORG, "n": count})
 
     def settle(self, analyze=False):
         """What the last round left for later is done now, so that it is not done during the next one."""

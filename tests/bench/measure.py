@@ -37,6 +37,12 @@ def cpu_ms(pid):
     return total / 1e6
 
 
+def children_cpu_ms(pid):
+    """The same of a process's children: what PostgreSQL's back ends, which live on in the pool, have taken."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        return sum(cpu_ms(int(child)) for child in children.read().split())
+
+
 def ticks_ms(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
         fields = text.read().rpartition(")")[2].split()

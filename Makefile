@@ -57,6 +57,7 @@ torture: asan
 
 bench: build
 	@tests/bench/run
+	@tests/bench/login
 	@tests/bench/registry
 	@tests/bench/sync
 

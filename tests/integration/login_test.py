@@ -73,7 +73,10 @@ def address():
 
 
 def post(service, body, headers=None, **more):
-    return service.post("/", body, timeout_s=40, headers={"X-Forwarded-For": address(), **(headers or {})}, **more)
+    reply = service.post("/", body, timeout_s=40, headers={"X-Forwarded-For": address(), **(headers or {})}, **more)
+    if reply.status == 200:
+        canary(*reply.json["customToken"].split(".")[1:])
+    return reply
 
 
 def refused(reply, status, code, reason=None):
@@ -393,6 +396,26 @@ def test_token_endpoint_hanging_ends_in_time(kenni, start, fault):
     assert time.monotonic() - began < 20  # the budget, not the provider's patience
     kenni.faults.clear()
     assert post(service, kenni.login(**person())).status == 200
+
+
+def test_token_endpoint_slow_is_waited_for(kenni, login):
+    kenni.faults["token"] = provider.slow(1)
+    assert post(login, kenni.login(**person())).status == 200
+
+
+@pytest.mark.parametrize("endpoint", ["discovery", "jwks"])
+@pytest.mark.parametrize("fault", [provider.hang, provider.drip])
+def test_discovery_hanging_ends_in_time_and_leaves_the_code_alone(kenni, start, endpoint, fault):
+    """M-F35, M-F36: the caller hears within the budget, nothing was redeemed, no worker is lost."""
+    kenni.faults[endpoint] = fault()  # before the service starts: it looks at once
+    service = start(**kenni.settings(WORKERS=2, REQUEST_BUDGET_MS=4000))
+    body = kenni.login(**person())
+    with ThreadPoolExecutor(4) as pool:  # more than there are workers
+        for reply in pool.map(lambda _: post(service, body), range(4)):
+            assert reply.status in (502, 503, 504) and reply.json["error"] in ("PROVIDER_UNAVAILABLE", "UNAVAILABLE"), reply
+    assert kenni.calls.get("token", 0) == 0
+    kenni.faults.clear()
+    wait_until(lambda: post(service, body).status == 200, 20, 0.5)  # the very same code
 
 
 DISCOVERY_FAULTS = {

@@ -1,5 +1,6 @@
 """verifymembership from outside: the callable protocol, whose record counts, and what is written (contract §3.2)."""
 
+import base64
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flaky import Flaky
+from kenni import Key, jwt, key
 from members import MembersStack
 from suite import canary, kennitala, wait_until
 
@@ -195,6 +197,51 @@ BAD_CLAIMS = {
 def test_token_matrix(members, service, name):
     member = Member(members, membership=ACTIVE)
     refused(verify(service, member.token(**BAD_CLAIMS[name](int(time.time())))), 401, "UNAUTHENTICATED")
+    assert "isMember" not in member.claims()
+
+
+def signed_parts(member):
+    """Header and claims of a token of hers that Google signed."""
+    token = member.members.cloud.token(uid=member.uid, kennitala=member.number, roles=["member"])
+    return [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in token.split(".")[:2]]
+
+
+# Of a good token: header, claims, the key Google signs with. (alg none passes beside an Auth emulator only, as here:
+# firebase_token_test.c has it refused otherwise.)
+ALTERED = {
+    "alg HS256": lambda h, c, google: jwt(google, c, {**h, "alg": "HS256"}),
+    "alg RS512": lambda h, c, google: jwt(google, c, {**h, "alg": "RS512"}),
+    "kid unknown": lambda h, c, google: jwt(google, c, {**h, "kid": "other"}),
+    "kid missing": lambda h, c, google: jwt(google, c, {**h, "kid": None}),
+    "another key": lambda h, c, google: jwt(key("k9"), c, h),
+    "key in the header": lambda h, c, google: jwt(key("k9"), c, {**h, "jwk": key("k9").jwk(), "jku": "http://127.0.0.1:9/"}),
+    "crit": lambda h, c, google: jwt(google, c, {**h, "crit": ["exp"]}),
+    "duplicate claim": lambda h, c, google: jwt(google, json.dumps(c)[:-1].encode() + b',"kennitala":"0101302989"}', h),
+    "oversize": lambda h, c, google: jwt(google, {**c, "x": "x" * 9000}, h),
+    "signature missing": lambda h, c, google: jwt(google, c, h).rpartition(".")[0] + ".",
+    "claims a list": lambda h, c, google: jwt(google, b"[]", h),
+}
+
+
+@pytest.fixture(scope="module")
+def google_key(members):
+    """The key ID tokens are signed with here: with it a test makes what Google never would."""
+    with open(members.stack.path("secrets", "id-token.pem"), encoding="ascii") as pem:
+        return Key("set by the header", pem.read())
+
+
+def test_token_signed_by_a_test_is_as_good_as_googles(members, service, google_key):
+    member = Member(members, membership=ACTIVE)
+    header, claims = signed_parts(member)
+    assert verify(service, canary(jwt(google_key, claims, header))).status == 200
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_token_altered_is_401(members, service, google_key, name):
+    member = Member(members, membership=ACTIVE)
+    token = ALTERED[name](*signed_parts(member), google_key)
+    canary(*[part for part in token.split(".")[1:] if part])
+    refused(verify(service, token), 401, "UNAUTHENTICATED")
     assert "isMember" not in member.claims()
 
 

@@ -15,6 +15,7 @@ import tempfile
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 BUILD = os.path.abspath(os.environ.get("BUILD_DIR") or os.path.join(ROOT, "build", "asan"))
+TSAN_SUPPRESSIONS = os.path.join(ROOT, "tests", "tsan", "suppressions")
 CANARY_MIN_LENGTH = 6  # shorter values occur by chance
 
 
@@ -41,7 +42,7 @@ def sanitizer_environment():
     return {
         "ASAN_OPTIONS": f"log_path={report}:detect_leaks=1:strict_string_checks=1:exitcode=99",
         "UBSAN_OPTIONS": f"log_path={report}:print_stacktrace=1:halt_on_error=1",
-        "TSAN_OPTIONS": f"log_path={report}:exitcode=99:halt_on_error=0",
+        "TSAN_OPTIONS": f"log_path={report}:exitcode=99:halt_on_error=0:suppressions={TSAN_SUPPRESSIONS}",
     }
 
 

@@ -152,10 +152,10 @@ static bool parse_degrees(struct str text, int64_t *ret_e8)
         if ((ch == ',' || ch == '.') && decimals < 0) {
             decimals = 0;
         } else if (ch >= '0' && ch <= '9') {
-            if (decimals < 8 && value < 1000000000000)
+            if (decimals < 0 && value > 99)
+                return false; /* no position has four digits before the comma */
+            if (decimals < 8)
                 value = value * 10 + (ch - '0');
-            else if (decimals < 0)
-                return false;
             if (decimals >= 0 && decimals < 8)
                 decimals++;
         } else {

@@ -128,8 +128,9 @@ static inline void *raw_accept_loop(void *arg)
         unsigned n = atomic_load(&s->connections);
         must(n < RAW_CONNECTIONS_MAX);
         s->slots[n] = (struct raw_connection){.server = s, .fd = fd};
-        must(pthread_create(&s->slots[n].thread, NULL, raw_serve_connection, &s->slots[n]) == 0);
+        /* Before anybody can get an answer and ask how many there were. */
         atomic_store(&s->connections, n + 1);
+        must(pthread_create(&s->slots[n].thread, NULL, raw_serve_connection, &s->slots[n]) == 0);
     }
 }
 

@@ -121,6 +121,7 @@ static void test_source_read_rows_bad_rows_are_refused_with_their_reason(void **
         {{.north = ""}, REFUSED_POSITION},
         {{.north = "\"0,0\"", .east = "\"0,0\""}, REFUSED_POSITION},
         {{.north = "\"64,1,1\""}, REFUSED_POSITION},
+        {{.east = "-92582912001"}, REFUSED_POSITION}, /* times 10^8: more than 63 bits */
     };
     struct error e = {0};
     struct buf csv;

@@ -299,7 +299,7 @@ STEPS = {"reading": (0, ":batchGet", b"members"), "user": (0, ":commit", b"isMem
 
 @pytest.mark.parametrize("step", STEPS)
 def test_google_down_is_503_and_the_next_call_is_right(members, start, flaky, step):
-    service = start(FIRESTORE_EMULATOR_HOST=flaky[0].host, FIREBASE_AUTH_EMULATOR_HOST=flaky[1].host, REQUEST_BUDGET_MS=5000)
+    service = start(FIRESTORE_EMULATOR_HOST=flaky[0].host, FIREBASE_AUTH_EMULATOR_HOST=flaky[1].host, REQUEST_BUDGET_MS=20000)
     member = Member(members, membership=ACTIVE)
     which, part, body = STEPS[step]
     flaky[which].fail(part, body=body)

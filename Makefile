@@ -5,6 +5,8 @@
 #   make up, make down, make status     the same stack in the background
 #   make chaos SECONDS=600 [SEED=7]     votes under fire; chaos-mutants: known faults it must notice; torture: each outgoing operation fails
 #   make bench    speed, as ratios against limits measured in the same run
+#   make loadtest a meeting's first seconds, passed or failed by the criteria of deploy/loadtest
+#   make images   the container images, built and tried without a Docker engine
 #   make lint     every check of the source; `make tidy` is its slow part alone
 #   make fuzz     every fuzz target for FUZZ_SECONDS (60); its regressions are replayed by `make test`
 #   make tsan     unit tests, a choice of integration tests and a load run under ThreadSanitizer
@@ -18,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := build
-.PHONY: run up down status build asan test chaos chaos-mutants torture bench lint tidy fuzz tsan soak coverage hardening format install packages clean
+.PHONY: run up down status build asan test chaos chaos-mutants torture bench loadtest images lint tidy fuzz tsan soak coverage hardening format install packages clean
 
 run: build
 	@deploy/local/suite run
@@ -60,6 +62,13 @@ bench: build
 	@tests/bench/login
 	@tests/bench/registry
 	@tests/bench/sync
+
+loadtest: build
+	@deploy/loadtest/run
+
+images:
+	@deploy/local/install test
+	@deploy/images/build-local
 
 lint: asan
 	@tests/lint/run

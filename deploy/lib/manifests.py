@@ -120,13 +120,18 @@ def for_tier(manifest, tier):
 def render(service, values, tier=USUAL_TIER):
     """The manifest as Cloud Run gets it. KeyError names a ${NAME} without a value."""
 
+    return for_tier(fill_in(source(service), values), tier)
+
+
+def fill_in(text, values):
+    """YAML with a value for each ${NAME}, as data."""
+
     def value(match):
         if not values.get(match[1]):
             raise KeyError(match[1])
         return values[match[1]]
 
-    text = re.sub(r"^\s*#.*\n", "", source(service), flags=re.MULTILINE)
-    return for_tier(yaml.safe_load(re.sub(r"\$\{(\w+)\}", value, text)), tier)
+    return yaml.safe_load(re.sub(r"\$\{(\w+)\}", value, re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)))
 
 
 def access():

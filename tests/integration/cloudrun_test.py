@@ -206,6 +206,21 @@ def test_dry_run_of_all_fourteen():
     assert done.stdout.index("--add-exclusion") < done.stdout.index("services replace")
 
 
+def test_the_load_test_is_a_job_google_knows():
+    done = run("load-test", "--dry-run", REHEARSAL_ELECTION_ID="0d4c6cf6-9e8f-4c48-a6a5-1c1c39d4a001")
+    assert done.returncode == 0, done.stderr
+    job = yaml.safe_load("\n".join(line[4:] for line in done.stdout.splitlines() if line.startswith("  | ")))
+    task = job["spec"]["template"]["spec"]["template"]["spec"]
+    assert task["maxRetries"] == 0 and f'docker build -f deploy/loadtest/Dockerfile -t {task["containers"][0]["image"]} .' in done.stdout
+    if google_messages.AVAILABLE:
+        assert google_messages.unknown_fields("run", "v1", "Job", job) == []
+    # Everything the script asks for is set.
+    with open(os.path.join(evidence.ROOT, "deploy", "loadtest", "vote.js"), encoding="utf-8") as script:
+        needed = re.search(r"for \(const name of \[(.*?)\]\)", script.read())[1]
+    assert {entry["name"] for entry in task["containers"][0]["env"]} == set(re.findall(r"'(\w+)'", needed))
+    assert run("load-test", "--dry-run").returncode == 1, "no rehearsal election, no load test"
+
+
 def test_a_missing_value_stops_it():
     done = run("deploy", "--dry-run", "healthz", TAG="")
     assert done.returncode == 1 and "${TAG}" in done.stderr

@@ -38,7 +38,7 @@ class Google:
     """Cloud Scheduler, Cloud Run and the SQL admin API as far as the script uses them, with their state."""
 
     def __init__(self):
-        self.jobs, self.calls, self.fail = {}, [], {}
+        self.jobs, self.calls, self.fail, self.load_tests = {}, [], {}, 0
         self.min_instances, self.max_instances, self.tier = 0, 4, "db-f1-micro"
 
     def answer(self, method, target, token, body):
@@ -63,6 +63,10 @@ class Google:
             return body
         if parts.path == jobs and method == "GET":
             return {"jobs": [{**job, "scheduleTime": "2026-12-05T18:50:00Z"} for job in self.jobs.values()]}
+        if parts.path == f"/v2/{PARENT}/jobs/load-test:run" and method == "POST":
+            self.known("run", "v2", "GoogleCloudRunV2RunJobRequest", body)
+            self.load_tests += 1
+            return {"name": f"{PARENT}/operations/2"}
         name = parts.path.removeprefix("/v1/")
         if re.fullmatch(rf"{PARENT}/jobs/[a-z-]+", name):
             if name not in self.jobs:
@@ -197,6 +201,15 @@ def test_schedule_with_a_tier_raises_and_returns_it(google):
     assert google.min_instances == 10
     google.run_job("meeting-tier-down")
     assert google.tier == "db-f1-micro"
+
+
+def test_schedule_with_a_load_test_runs_the_job_two_hours_before(google):
+    assert schedule(google, "--load-test").returncode == 0
+    assert plans(google)["meeting-load-test"] == "0 17 5 12 *"
+    google.run_job("meeting-load-test")
+    assert google.load_tests == 1
+    assert schedule(google).returncode == 0 and "meeting-load-test" not in plans(google)
+    assert "has passed" in schedule(google, "--load-test", start="2026-12-01T13:30", end="2026-12-01T15:00").stderr
 
 
 def test_schedule_twice_is_schedule_once(google):

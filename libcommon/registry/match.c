@@ -95,21 +95,28 @@ void match_prefix(struct matches *m, const struct match_text *text)
     match_keys(m, text, text->key.len < 2);
 }
 
+uint64_t match_pairs(struct str key)
+{
+    uint64_t pairs = 0;
+
+    for (size_t i = 1; i < key.len; i++)
+        pairs |= (uint64_t)1 << (((unsigned char)key.ptr[i - 1] * 37u +
+                                  (unsigned char)key.ptr[i] * 11u) %
+                                 64);
+    return pairs;
+}
+
 void match_inside(struct matches *m, const struct match_text *text)
 {
     const struct pack *p = m->reader->pack;
-    const char *at = p->name_keys, *end = p->name_keys + p->name_keys_bytes;
-    uint32_t name = 0;
+    uint64_t pairs = match_pairs(text->key);
 
     if (text->key.len < 3 || text->key.len > MATCH_KEY_MAX)
         return;
-    while ((at = memmem(at, (size_t)(end - at), text->key.ptr, text->key.len)) != NULL) {
-        size_t offset = (size_t)(at - p->name_keys);
-
-        while (p->names[name + 1].key <= offset)
-            name++;
-        hit(m, name, MATCH_INSIDE);
-        at = p->name_keys + p->names[name + 1].key;
+    for (uint32_t name = 0; name < p->name_count; name++) {
+        if ((pairs & ~m->reader->name_pairs[name]) == 0 &&
+            str_contains(pack_name_key(p, name), text->key))
+            hit(m, name, MATCH_INSIDE);
     }
 }
 

@@ -52,6 +52,9 @@ void match_whole(struct matches *m, const struct match_text *text);
 void match_prefix(struct matches *m, const struct match_text *text);
 /* Names that hold the text inside. Three letters at least, else none. */
 void match_inside(struct matches *m, const struct match_text *text);
+/* A bit for each pair of neighbouring letters (several share one): what holds the text inside has
+ * all bits of the text, and few other names do. */
+uint64_t match_pairs(struct str key);
 /*
  * Names (or their beginnings) at most `errors` (1 or 2) typing errors away: a letter more, less,
  * other, or two neighbours swapped. One error in five letters or more, two in nine or more: of the

@@ -223,6 +223,13 @@ struct str pack_text(const struct pack *p, uint32_t offset)
     return str_n(p->text + offset + 1, (unsigned char)p->text[offset]);
 }
 
+struct str pack_name_key(const struct pack *p, uint32_t name)
+{
+    const struct pack_name *n = &p->names[name];
+
+    return str_n(p->name_keys + n[0].key + 1, n[1].key - n[0].key - 1);
+}
+
 struct str pack_key_text(const struct pack *p, uint32_t key)
 {
     return str_n(p->key_text + p->keys[key].text, p->keys[key].length);

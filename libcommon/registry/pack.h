@@ -138,6 +138,8 @@ uint64_t pack_checksum(const void *data, size_t bytes);
 
 struct str pack_text(const struct pack *p, uint32_t offset);
 struct str pack_key_text(const struct pack *p, uint32_t key);
+/* The nominative's key of a name. */
+struct str pack_name_key(const struct pack *p, uint32_t name);
 /* The street a door belongs to. */
 uint32_t pack_street_of(const struct pack *p, uint32_t door);
 /* Index of a postcode, or -1. */

@@ -1,6 +1,8 @@
 /* registry.c - opening, lending and replacing the registry file */
 #include "registry/registry.h"
 
+#include "registry/match.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,6 +18,7 @@ struct snapshot {
     unsigned char *map;
     size_t map_bytes;
     void *blob;
+    uint64_t *name_pairs;
     struct registry_info info;
     struct registry_reader *readers; /* array */
     struct registry_reader *free;
@@ -162,6 +165,14 @@ static bool load_pack(struct snapshot *s, sqlite3 *db, struct error *e)
            door_count_is(db, s->pack.door_count, e);
 }
 
+static void note_pairs(struct snapshot *s)
+{
+    s->name_pairs = calloc(s->pack.name_count, sizeof *s->name_pairs);
+    must(s->name_pairs);
+    for (uint32_t i = 0; i < s->pack.name_count; i++)
+        s->name_pairs[i] = match_pairs(pack_name_key(&s->pack, i));
+}
+
 static bool load_info(struct snapshot *s, sqlite3 *db, struct error *e)
 {
     struct registry_info *info = &s->info;
@@ -218,6 +229,7 @@ static void close_snapshot(struct snapshot *s)
         (void)munmap(s->map, s->map_bytes);
     free(s->readers);
     free(s->blob);
+    free(s->name_pairs);
     free(s);
 }
 
@@ -240,7 +252,10 @@ static struct snapshot *open_snapshot(struct registry *r, struct error *e)
             ok = load_pack(s, reader->db, e) && load_info(s, reader->db, e);
         if (!ok)
             break;
+        if (i == 0)
+            note_pairs(s);
         reader->pack = &s->pack;
+        reader->name_pairs = s->name_pairs;
         reader->registry = r;
         reader->snapshot = s;
         must(s->pack.name_count > 0);

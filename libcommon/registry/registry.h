@@ -44,6 +44,7 @@ struct registry_reader {
     struct sqlite3_stmt *positions;
     uint16_t *name_costs; /* by name: scratch of a search, all zero between two */
     uint32_t *names_found;
+    const uint64_t *name_pairs; /* by name: match_pairs() of its key */
 };
 
 /*

@@ -11,6 +11,7 @@
 
 #include "service/account.h"
 #include "service/idempotency.h"
+#include "service/operator.h"
 #include "service/refusal.h"
 #include "service/service.h"
 #include "store/pg_pool.h"
@@ -149,7 +150,6 @@ void caller_slot(const struct request *req, struct str election_id,
 
 /* --- operator.c: who may administer --- */
 
-enum operator_level { OPERATOR_MANAGER, OPERATOR_SUPERADMIN };
 /*
  * Token roles first (contract §1.3), then the live record. False: 403 is answered; when an operator
  * tried more than their role allows, `action` (NULL for reads) is in the audit trail as refused.

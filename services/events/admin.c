@@ -1,37 +1,38 @@
 /* admin.c - see admin.h */
 #include "admin.h"
 
-/* The role stands in the token; the live account must confirm it (V-G6). */
-static bool role_is_confirmed(const struct request *req, struct response *res,
-                              enum operator_rank rank)
-{
-    cJSON *extra;
+const struct pg_statement sql_audit_append = {
+    .name = "audit_append",
+    .sql = "select seq from events.audit_append($1::uuid, $2::text, false, $3::text, $4::text, "
+           "$5::uuid, $6::jsonb)",
+};
 
-    switch (account_confirms_role(req, rank == OPERATOR_SUPERUSER ? "superuser" : "admin")) {
-    case MEMBERSHIP_PROVEN:
-        return true;
-    case MEMBERSHIP_UNKNOWN:
-        respond_error(res, ERR_UNAVAILABLE,
-                      "Your role cannot be checked right now. Please try again in a moment.");
-        return false;
-    case MEMBERSHIP_NOT_PROVEN:
-        break;
-    }
-    extra = json_object(req->arena);
-    json_add_text(extra, "code", "ROLE_VERIFICATION_FAILED");
-    respond_error_extra(res, ERR_FORBIDDEN, "Your role has changed. Please sign in again.", extra);
-    return false;
+static bool claims(const struct identity *id, enum operator_level level)
+{
+    return identity_has_role(id, "superuser") ||
+           (level == OPERATOR_MANAGER && identity_has_role(id, "admin"));
 }
 
-bool operator_is_allowed(const struct request *req, struct response *res, enum operator_rank rank)
+static const struct refusal refusals[] = {
+    {"insufficient", ERR_FORBIDDEN, "You do not have the role this needs.", NULL},
+    {"superadmin", ERR_FORBIDDEN, "You do not have the role this needs.", NULL},
+    {"unverified", ERR_FORBIDDEN, "Your role has changed. Please sign in again.",
+     "ROLE_VERIFICATION_FAILED"},
+    {NULL, ERR_NONE, NULL, NULL},
+};
+static const struct operator_rules rules = {
+    .audit_append = &sql_audit_append, .claims = claims, .refusals = refusals};
+
+bool operator_is_allowed(const struct request *req, struct response *res, enum operator_level level,
+                         const char *action)
 {
-    if (!member_is_proven(req, res))
-        return false;
-    if (identity_has_role(&req->identity, "superuser") ||
-        (rank == OPERATOR_ADMIN && identity_has_role(&req->identity, "admin")))
-        return role_is_confirmed(req, res, rank);
-    respond_error(res, ERR_FORBIDDEN, "You do not have the role this needs.");
-    return false;
+    return member_is_proven(req, res) && operator_check(req, res, &rules, level, action);
+}
+
+void operator_audit_refusal(const struct request *req, const char *action, struct str election_id,
+                            const char *code)
+{
+    operator_leave_refusal(req, &rules, action, election_id, code);
 }
 
 bool admin_election_id(const struct request *req, struct response *res, struct str *ret_id)

@@ -8,12 +8,15 @@
 #define SERVICES_EVENTS_ADMIN_H
 
 #include "events.h"
-#include "service/refusal.h"
+#include "service/operator.h"
 
-enum operator_rank { OPERATOR_ADMIN, OPERATOR_SUPERUSER };
-
-/* A proven member with the role; else answers 401 or 403. Superusers are admins too. */
-bool operator_is_allowed(const struct request *req, struct response *res, enum operator_rank rank);
+/* A proven member with the role; else answers 401 or 403. Superusers are admins too. action: as in
+ * operator_check(). */
+bool operator_is_allowed(const struct request *req, struct response *res, enum operator_level level,
+                         const char *action);
+/* As operator_leave_refusal(), with the rules of this service. */
+void operator_audit_refusal(const struct request *req, const char *action, struct str election_id,
+                            const char *code);
 
 /*
  * Calls a statement whose first parameters are organisation, actor, correlation id and, when
@@ -41,7 +44,7 @@ extern const struct pg_statement sql_publish_election, sql_pause_election, sql_r
     sql_close_election, sql_archive_election, sql_delete_draft;
 extern const struct pg_statement sql_list_elections, sql_get_election, sql_election_results,
     sql_token_counts;
-extern const struct pg_statement sql_reset_election;
+extern const struct pg_statement sql_reset_election, sql_audit_append;
 
 void admin_list_elections(const struct request *req, struct response *res);
 void admin_get_election(const struct request *req, struct response *res);

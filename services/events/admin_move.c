@@ -47,14 +47,15 @@ static bool is_done(struct str code)
     return false;
 }
 
-static bool move(const struct request *req, struct response *res, enum operator_rank rank,
-                 const struct pg_statement *statement, struct pg_result *ret_row)
+static bool move(const struct request *req, struct response *res, enum operator_level level,
+                 const char *action, const struct pg_statement *statement,
+                 struct pg_result *ret_row)
 {
     /* An id that is none is unknown like any other, and these routes say 400 to that. */
     struct str id = uuid_is_valid(req->params[0]) ? req->params[0]
                                                   : STR("00000000-0000-0000-0000-000000000000");
 
-    if (!operator_is_allowed(req, res, rank) ||
+    if (!operator_is_allowed(req, res, level, action) ||
         !admin_call(req, res, statement, id, STR(""), ret_row))
         return false;
     if (is_done(pg_get(ret_row, 0, 0)))
@@ -63,43 +64,43 @@ static bool move(const struct request *req, struct response *res, enum operator_
     return false;
 }
 
-static void move_and_answer(const struct request *req, struct response *res,
+static void move_and_answer(const struct request *req, struct response *res, const char *action,
                             const struct pg_statement *statement)
 {
     struct pg_result row = {0};
 
-    if (move(req, res, OPERATOR_ADMIN, statement, &row))
+    if (move(req, res, OPERATOR_MANAGER, action, statement, &row))
         respond_column(res, 200, &row, 1);
 }
 
 void admin_publish(const struct request *req, struct response *res)
 {
-    move_and_answer(req, res, &sql_publish_election);
+    move_and_answer(req, res, "open_election", &sql_publish_election);
 }
 
 void admin_pause(const struct request *req, struct response *res)
 {
-    move_and_answer(req, res, &sql_pause_election);
+    move_and_answer(req, res, "pause_election", &sql_pause_election);
 }
 
 void admin_resume(const struct request *req, struct response *res)
 {
-    move_and_answer(req, res, &sql_resume_election);
+    move_and_answer(req, res, "resume_election", &sql_resume_election);
 }
 
 void admin_close(const struct request *req, struct response *res)
 {
-    move_and_answer(req, res, &sql_close_election);
+    move_and_answer(req, res, "close_election", &sql_close_election);
 }
 
 void admin_archive(const struct request *req, struct response *res)
 {
-    move_and_answer(req, res, &sql_archive_election);
+    move_and_answer(req, res, "archive_election", &sql_archive_election);
 }
 
 void admin_open(const struct request *req, struct response *res)
 {
-    if (operator_is_allowed(req, res, OPERATOR_ADMIN))
+    if (operator_is_allowed(req, res, OPERATOR_MANAGER, NULL))
         respond_error(res, ERR_GONE,
                       "Voting tokens are given to members only, by POST /api/request-token.");
 }
@@ -108,7 +109,7 @@ void admin_delete_draft(const struct request *req, struct response *res)
 {
     struct pg_result row = {0};
 
-    if (!move(req, res, OPERATOR_SUPERUSER, &sql_delete_draft, &row))
+    if (!move(req, res, OPERATOR_SUPERADMIN, "delete_draft", &sql_delete_draft, &row))
         return;
     respond_text(res, 200, "application/json; charset=utf-8",
                  arena_printf(req->arena,

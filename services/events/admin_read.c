@@ -44,7 +44,7 @@ static bool look(const struct request *req, struct response *res,
     struct error e = {0};
     struct str id;
 
-    if (!operator_is_allowed(req, res, OPERATOR_ADMIN) || !admin_election_id(req, res, &id))
+    if (!operator_is_allowed(req, res, OPERATOR_MANAGER, NULL) || !admin_election_id(req, res, &id))
         return false;
 
     const struct pg_param params[] = {PG_TEXT(req->org_id), PG_TEXT(id)};
@@ -94,7 +94,7 @@ void admin_list_elections(const struct request *req, struct response *res)
     struct error e = {0};
     const cJSON *election;
 
-    if (!operator_is_allowed(req, res, OPERATOR_ADMIN))
+    if (!operator_is_allowed(req, res, OPERATOR_MANAGER, NULL))
         return;
     (void)request_query(req, "status", &status);
 
@@ -245,6 +245,6 @@ void admin_election_results(const struct request *req, struct response *res)
 /* Who is no operator does not learn which paths there are (contract §1.4). */
 void admin_unknown(const struct request *req, struct response *res)
 {
-    if (operator_is_allowed(req, res, OPERATOR_ADMIN))
+    if (operator_is_allowed(req, res, OPERATOR_MANAGER, NULL))
         respond_error(res, ERR_NOT_FOUND, "There is nothing at this address.");
 }

@@ -60,28 +60,29 @@ void admin_create_election(const struct request *req, struct response *res)
 {
     struct pg_result row = {0};
 
-    if (operator_is_allowed(req, res, OPERATOR_ADMIN) &&
+    if (operator_is_allowed(req, res, OPERATOR_MANAGER, "create_election") &&
         admin_call(req, res, &sql_create_election, STR(""), admin_fields(req, create_fields), &row))
         answer(req, res, &row);
 }
 
-static void update(const struct request *req, struct response *res,
+static void update(const struct request *req, struct response *res, const char *action,
                    const struct pg_statement *statement, const char *const *names)
 {
     struct pg_result row = {0};
     struct str id;
 
-    if (operator_is_allowed(req, res, OPERATOR_ADMIN) && admin_election_id(req, res, &id) &&
+    if (operator_is_allowed(req, res, OPERATOR_MANAGER, action) &&
+        admin_election_id(req, res, &id) &&
         admin_call(req, res, statement, id, admin_fields(req, names), &row))
         answer(req, res, &row);
 }
 
 void admin_update_draft(const struct request *req, struct response *res)
 {
-    update(req, res, &sql_update_draft, draft_fields);
+    update(req, res, "update_draft", &sql_update_draft, draft_fields);
 }
 
 void admin_update_metadata(const struct request *req, struct response *res)
 {
-    update(req, res, &sql_update_metadata, metadata_fields);
+    update(req, res, "update_metadata", &sql_update_metadata, metadata_fields);
 }

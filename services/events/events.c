@@ -117,11 +117,13 @@ static const struct route routes[] = {
 };
 
 static const struct pg_statement *const statements[] = {
-    &sql_current_election, &sql_claim_issue,     &sql_confirm_issue,   &sql_release_issue,
-    &sql_issue_status,     &sql_create_election, &sql_update_draft,    &sql_update_metadata,
-    &sql_publish_election, &sql_pause_election,  &sql_resume_election, &sql_close_election,
-    &sql_archive_election, &sql_delete_draft,    &sql_list_elections,  &sql_get_election,
-    &sql_election_results, &sql_token_counts,    &sql_reset_election,  NULL,
+    &sql_current_election, &sql_claim_issue,      &sql_confirm_issue,
+    &sql_release_issue,    &sql_issue_status,     &sql_create_election,
+    &sql_update_draft,     &sql_update_metadata,  &sql_publish_election,
+    &sql_pause_election,   &sql_resume_election,  &sql_close_election,
+    &sql_archive_election, &sql_delete_draft,     &sql_list_elections,
+    &sql_get_election,     &sql_election_results, &sql_token_counts,
+    &sql_reset_election,   &sql_audit_append,     NULL,
 };
 
 static bool start(struct service_state *state, void **own, struct error *e)

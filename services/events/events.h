@@ -31,6 +31,13 @@ struct events {
     struct http_client *elections;
 };
 
+static inline const struct events_settings *events_settings(const struct request *req)
+{
+    const struct events *events = req->own;
+
+    return events->settings;
+}
+
 extern const struct pg_statement sql_current_election;
 extern const struct pg_statement sql_claim_issue;
 extern const struct pg_statement sql_confirm_issue;

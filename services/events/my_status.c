@@ -56,7 +56,7 @@ void my_status(const struct request *req, struct response *res)
             answer_nothing(req, res);
         return;
     }
-    member_slot(req, ((const struct events *)req->own)->settings->voter_key, election.id, slot);
+    member_slot(req, events_settings(req)->voter_key, election.id, slot);
 
     const struct pg_param params[] = {PG_TEXT(req->org_id), PG_TEXT(election.id),
                                       PG_BYTES(str_n(slot, sizeof slot))};

@@ -211,8 +211,7 @@ void request_token(const struct request *req, struct response *res)
     if (!member_is_proven(req, res) || !read_replace(req, res, &replace) ||
         !current_election_find(req, res, &issue.election) || !window_is_open(res, &issue.election))
         return;
-    member_slot(req, ((const struct events *)req->own)->settings->voter_key, issue.election.id,
-                issue.slot);
+    member_slot(req, events_settings(req)->voter_key, issue.election.id, issue.slot);
     if (!claim(req, res, &issue, replace))
         return;
     random_bytes(secret, sizeof secret);

@@ -41,7 +41,7 @@ static bool is_production(const struct request *req)
 /* NULL when this caller may do this; else what to say. */
 static const char *forbidden(const struct request *req, bool all)
 {
-    const struct events_settings *settings = ((const struct events *)req->own)->settings;
+    const struct events_settings *settings = events_settings(req);
 
     if (!settings->reset_enabled || !uid_is_listed(settings->reset_uids, req->identity.uid))
         return "Resetting is not enabled for you.";
@@ -112,7 +112,7 @@ static bool read_scope(const struct request *req, struct response *res, struct s
 static bool call_reset(const struct request *req, struct response *res, struct str scope,
                        struct str election_id, struct pg_result *ret_row)
 {
-    const struct events_settings *settings = ((const struct events *)req->own)->settings;
+    const struct events_settings *settings = events_settings(req);
     unsigned char slot[SHA256_BYTES];
     struct error e = {0};
 
@@ -142,13 +142,15 @@ void reset_election(const struct request *req, struct response *res)
     struct pg_result row = {0};
     const char *why;
 
-    if (!operator_is_allowed(req, res, OPERATOR_SUPERUSER) || !read_scope(req, res, &scope, &named))
+    if (!operator_is_allowed(req, res, OPERATOR_SUPERADMIN, "reset_election") ||
+        !read_scope(req, res, &scope, &named))
         return;
 
     bool all = str_eq_text(scope, "all");
 
     why = forbidden(req, all);
     if (why) {
+        operator_audit_refusal(req, "reset_election", named, "forbidden");
         respond_error(res, ERR_FORBIDDEN, why);
         return;
     }

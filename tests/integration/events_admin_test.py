@@ -222,3 +222,22 @@ def test_reset_works_in_a_rehearsal_and_frees_no_used_token(own_stack):
     soon = events.post(path, {"scope": "all", "confirm": "RESET ALL"}, token=token)
     assert soon.status == 429 and soon.json["error"] == "Too Many Requests" and int(soon.headers["retry-after"]) == soon.json["retryAfter"] > 0
     assert vote(elections, register(elections, election)).status == 201, "voting works right afterwards"
+
+
+def test_admin_refused_action_of_an_operator_is_in_the_trail_that_of_a_stranger_not(stack, events):
+    """V-F2: also what does not reach the election's own function."""
+    admin, stranger = (stack.cloud.token(**person(roles=roles)) for roles in (("member", "admin"), ("member",)))
+    election = create_election(stack, open_it=False)
+
+    def trail():
+        return stack.sql("select action, success, details->>'code' from elections.audit where action in ('delete_draft', 'reset_election')"
+                         " and (election_id = %s or election_id is null) order by seq desc limit 3", (election,))
+    before = trail()
+    assert events.call("DELETE", f"/api/admin/elections/{election}", token=stranger).status == 403
+    assert events.post("/api/admin/reset-election", {"scope": "mine"}, token=stranger).status == 403
+    assert trail() == before
+    assert events.call("DELETE", f"/api/admin/elections/{election}", token=admin).status == 403
+    assert trail()[0] == ("delete_draft", False, "superadmin")
+    superuser = stack.cloud.token(**person(roles=("member", "superuser")))
+    assert events.post("/api/admin/reset-election", {"scope": "mine"}, token=superuser).status == 403, "switched off"
+    assert trail()[0] == ("reset_election", False, "forbidden")

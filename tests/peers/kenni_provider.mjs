@@ -5,7 +5,7 @@
 import Provider from 'oidc-provider';
 
 const port = Number(process.argv[2]);
-const issuer = `http://127.0.0.1:${port}`;
+const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`; // where it is not on this machine, as in docker-compose.yml
 const client = JSON.parse(process.env.CLIENT);
 const claimsInIdToken = process.env.CLAIMS_AT !== 'userinfo';
 
@@ -33,5 +33,5 @@ const provider = new Provider(issuer, {
 });
 
 provider.on('server_error', (_, error) => console.error(error));
-const server = provider.listen(port, '127.0.0.1', () => console.log(issuer));
+const server = provider.listen(port, process.env.LISTEN ?? '127.0.0.1', () => console.log(issuer));
 process.on('SIGTERM', () => server.close(() => process.exit(0)) || server.closeAllConnections());

@@ -63,12 +63,16 @@ class Elections:
             "voting_type": "single-choice", "max_selections": 1, "eligibility": "members"})
         assert status == 201, (status, body)
         election = body["election"]["id"]
-        end = time.time() + (lasts_s or 7200)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end)) + f".{int(end % 1 * 1000):03}Z"
-        self.journal.event("ends", election=election, at=time.monotonic() + end - time.time())
-        status, body = self.until_told(f"/api/admin/elections/{election}/open", {"voting_ends_at": stamp})
-        assert status == 200, (status, body)
-        return election
+        while True:  # on a busy machine an end as near as this may have passed when the call arrives
+            end = time.time() + (lasts_s or 7200)
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end)) + f".{int(end % 1 * 1000):03}Z"
+            self.journal.event("ends", election=election, at=time.monotonic() + end - time.time())
+            status, body = self.until_told(f"/api/admin/elections/{election}/open", {"voting_ends_at": stamp})
+            # Told that it is open already, when the answer of a first try was lost.
+            if status == 200 or body.get("code") == "WRONG_STATUS":
+                return election
+            assert lasts_s and "future" in body["message"], (status, body)
+            lasts_s += 5
 
     def start(self):
         self.kept = self.publish()

@@ -7,8 +7,7 @@ import time
 
 import psycopg2
 
-from postgres import PostgresError
-from world import VOTING
+from world import VOTING, PostgresError
 
 
 class Fault:

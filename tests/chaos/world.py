@@ -199,4 +199,4 @@ class World(suite.TestStack):
             return text.read()
 
 
-__all__ = ["VOTING", "World", "evidence", "suite"]
+__all__ = ["PostgresError", "VOTING", "World", "evidence", "suite"]

@@ -57,8 +57,7 @@ static uint32_t turn(const char *what)
     if (armed == 0 || __atomic_add_fetch(&control->count, 1, __ATOMIC_ACQ_REL) !=
                           __atomic_load_n(&control->fail_at, __ATOMIC_ACQUIRE))
         return 0;
-    for (size_t i = 0; i + 1 < sizeof(control->what) && what[i] != '\0'; i++)
-        control->what[i] = what[i];
+    memcpy(control->what, what, strnlen(what, sizeof(control->what) - 1));
     __atomic_store_n(&control->fired, 1, __ATOMIC_RELEASE);
     return armed;
 }
@@ -111,23 +110,26 @@ static int sent(int rc, PGconn *pg, uint32_t mode)
     return rc;
 }
 
-int PQsendQueryPrepared(PGconn *conn, const char *name, int count, const char *const *values,
-                        const int *lengths, const int *formats, int result_format)
+int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
+                        const char *const *paramValues, const int *paramLengths,
+                        const int *paramFormats, int resultFormat)
 {
     int (*send_it)(PGconn *, const char *, int, const char *const *, const int *, const int *,
                    int) = real("PQsendQueryPrepared");
-    uint32_t mode = turn(name);
+    uint32_t mode = turn(stmtName);
 
     if (mode == BEFORE)
         return 0;
-    return sent(send_it(conn, name, count, values, lengths, formats, result_format), conn, mode);
+    return sent(
+        send_it(conn, stmtName, nParams, paramValues, paramLengths, paramFormats, resultFormat),
+        conn, mode);
 }
 
 /* The ping, and the question for the durability settings, which is part of a pipeline and so not
  * an operation by itself. */
-int PQsendQueryParams(PGconn *conn, const char *text, int count, const Oid *types,
-                      const char *const *values, const int *lengths, const int *formats,
-                      int result_format)
+int PQsendQueryParams(PGconn *conn, const char *command, int nParams, const Oid *paramTypes,
+                      const char *const *paramValues, const int *paramLengths,
+                      const int *paramFormats, int resultFormat)
 {
     int (*send_it)(PGconn *, const char *, int, const Oid *, const char *const *, const int *,
                    const int *, int) = real("PQsendQueryParams");
@@ -135,8 +137,9 @@ int PQsendQueryParams(PGconn *conn, const char *text, int count, const Oid *type
 
     if (mode == BEFORE)
         return 0;
-    return sent(send_it(conn, text, count, types, values, lengths, formats, result_format), conn,
-                mode);
+    return sent(send_it(conn, command, nParams, paramTypes, paramValues, paramLengths, paramFormats,
+                        resultFormat),
+                conn, mode);
 }
 
 int PQpipelineSync(PGconn *conn)
@@ -149,7 +152,8 @@ int PQpipelineSync(PGconn *conn)
     return sent(sync_it(conn), conn, mode);
 }
 
-PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values, int expand)
+PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values,
+                             int expand_dbname)
 {
     static const char *const nowhere_keys[] = {"host", "port", NULL};
     static const char *const nowhere[] = {"/nonexistent", "1", NULL};
@@ -158,11 +162,11 @@ PGconn *PQconnectStartParams(const char *const *keywords, const char *const *val
 
     if (turn("connect") != 0)
         return connect_it(nowhere_keys, nowhere, 0);
-    return connect_it(keywords, values, expand);
+    return connect_it(keywords, values, expand_dbname);
 }
 
 #undef curl_easy_perform
-CURLcode curl_easy_perform(CURL *easy)
+CURLcode curl_easy_perform(CURL *curl)
 {
     CURLcode (*perform_it)(CURL *) = real("curl_easy_perform");
     uint32_t mode = turn("http");
@@ -170,7 +174,7 @@ CURLcode curl_easy_perform(CURL *easy)
     if (mode == BEFORE)
         return CURLE_COULDNT_CONNECT;
 
-    CURLcode rc = perform_it(easy);
+    CURLcode rc = perform_it(curl);
 
     return mode == AFTER ? CURLE_RECV_ERROR : rc;
 }

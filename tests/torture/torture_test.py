@@ -16,12 +16,12 @@ CHOSEN = ("integration/vote_test.py::test_vote_same_key_and_request_gets_the_sam
           "integration/elections_member_test.py::test_vote_same_key_gets_the_same_answer")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1300)
 def test_each_outgoing_operation_failing_once_loses_no_vote():
     paths = (HERE, os.path.join(TESTS, "integration"), TESTS, os.path.join(TESTS, "..", "deploy", "local"))
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", os.path.join(TESTS, "pytest.ini"), "--rootdir", TESTS, "-p", "torture_plugin",
-         "--timeout=500", *CHOSEN], cwd=TESTS, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+         "--timeout=400", *CHOSEN], cwd=TESTS, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "RUN_DIR": evidence.run_dir()}, check=False)
     assert run.returncode == 0, run.stdout[-6000:]
     counted = re.search(r"torture: (\d+) runs, (\d+) operations of (\d+) kinds failed, (\d+) answers 503", run.stdout)

@@ -36,6 +36,9 @@ static const struct config_key settings[] = {
             "One attempt of a call to elections."),
     SETTING(INT, admin_per_minute, "ADMIN_LIMIT_PER_MINUTE", "60", 1, 100000, "requests",
             "Requests per operator and minute."),
+    SETTING(
+        ENUM, app_check_admin_mode, "APP_CHECK_ADMIN_MODE", "same", "off|monitor|enforce|same",
+        "App Check on the operators' routes; same: as APP_CHECK_MODE, which is for the members'."),
     SETTING(BOOL, reset_enabled, "ADMIN_RESET_ENABLED", "false",
             "Whether POST /api/admin/reset-election does anything; for rehearsals."),
     SETTING(STR, reset_uids, "ALLOWED_RESET_UIDS", "", "Who may reset, as uids separated by ','."),
@@ -126,6 +129,15 @@ static const struct pg_statement *const statements[] = {
     &sql_reset_election,   &sql_audit_append,     NULL,
 };
 
+static int64_t app_check_mode(const struct service_state *state, const struct route *route)
+{
+    const struct events_settings *set = service_settings(state);
+
+    if (route->limit == &admin_limit && set->app_check_admin_mode <= APP_CHECK_ENFORCE)
+        return set->app_check_admin_mode;
+    return service_identity_settings(state)->app_check_mode;
+}
+
 static bool start(struct service_state *state, void **own, struct error *e)
 {
     static struct events events;
@@ -158,6 +170,7 @@ const struct service the_service = {
     .cors = &cors_voting,
     .uses = USES_IDENTITY | USES_DATABASE | USES_IDEMPOTENCY | USES_CLOUD | USES_ACCOUNT,
     .statements = statements,
+    .app_check_mode = app_check_mode,
     .start = start,
     .stop = stop,
     .default_port = 8080,

@@ -241,3 +241,20 @@ def test_admin_refused_action_of_an_operator_is_in_the_trail_that_of_a_stranger_
     superuser = stack.cloud.token(**person(roles=("member", "superuser")))
     assert events.post("/api/admin/reset-election", {"scope": "mine"}, token=superuser).status == 403, "switched off"
     assert trail()[0] == ("reset_election", False, "forbidden")
+
+
+@pytest.mark.parametrize("settings, guarded", [
+    ({"APP_CHECK_MODE": "enforce"}, {"member", "operator"}), ({"APP_CHECK_MODE": "enforce", "APP_CHECK_ADMIN_MODE": "off"}, {"member"}),
+    ({"APP_CHECK_MODE": "off", "APP_CHECK_ADMIN_MODE": "enforce"}, {"operator"}), ({"APP_CHECK_MODE": "monitor"}, set())])
+def test_app_check_is_a_setting_of_each_group(stack, admin, settings, guarded):
+    events = stack.start("events", **settings)
+    for group, path in (("member", "/api/my-status"), ("operator", "/api/admin/elections")):
+        usual = stack.service("events").get(path, token=admin).status
+        bare = events.get(path, token=admin)
+        if group not in guarded:
+            assert bare.status == usual, (group, bare)
+            continue
+        assert bare.status == 403 and bare.json["code"] == "MISSING_APP_CHECK_TOKEN"
+        bad = events.get(path, token=admin, headers={"X-Firebase-AppCheck": "x"})
+        assert bad.status == 403 and bad.json["code"] == "INVALID_APP_CHECK_TOKEN"
+        assert events.get(path, token=admin, headers={"X-Firebase-AppCheck": stack.cloud.app_check()}).status == usual

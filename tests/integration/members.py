@@ -93,7 +93,7 @@ class AuthEmulator:
             [FIREBASE, "emulators:start", "--only", "auth", "--project", services.PROJECT_ID], cwd=self.directory,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "HOME": self.directory, "CI": "1", "FIREBASE_CLI_DISABLE_UPDATE_CHECK": "1"})
-        wait_until(self._answers, 90, 0.2)
+        wait_until(self._answers, 170, 0.2)  # ten seconds, where nobody else wants the machine
 
     def _answers(self):
         try:

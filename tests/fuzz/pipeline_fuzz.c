@@ -68,6 +68,7 @@ void fuzz_start(void)
     state.verifier = (struct firebase_verifier){
         .project_id = "p", .project_number = "1", .allow_unsigned = true};
     state.metrics = metrics_new("fuzz");
+    tenants_start(&state);
     must(limits_start(&state) && report_start(&state));
 }
 

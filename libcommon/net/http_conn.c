@@ -261,6 +261,19 @@ static void sweep_one(struct http_conn *conn, int64_t now)
     }
 }
 
+void http_conn_make_room(struct http_server *s)
+{
+    struct http_conn *longest = NULL, *conn;
+    int64_t idle_before_ms = clock_mono_ms() - IDLE_KEPT_MS;
+    if (atomic_load(&s->connections) < s->config.connections_max)
+        return;
+    LIST_FOREACH(conn, &s->conns, link)
+    if (conn->phase == CONN_IDLE && (!longest || conn->deadline_ms <= longest->deadline_ms))
+        longest = conn;
+    if (longest && longest->deadline_ms - s->config.idle_timeout_ms <= idle_before_ms)
+        http_conn_close(longest);
+}
+
 void http_conn_sweep(struct http_server *s)
 {
     int64_t now = clock_mono_ms();

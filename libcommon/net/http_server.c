@@ -96,6 +96,7 @@ static void on_attend(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     http_conn_settle(s);
+    http_conn_make_room(s);
     http_refusal_send(s);
 }
 
@@ -104,6 +105,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     http_conn_sweep(arg);
+    http_conn_make_room(arg);
 }
 
 /* --- workers --------------------------------------------------------------------------------- */

@@ -8,13 +8,14 @@
  * Promises: each admitted request is answered exactly once. Queue full, or a request older than
  * request_budget_ms before it starts: refused at once. A malformed head is answered 400/413/431 by
  * refuse() and the connection closed. A request not complete within read_timeout_ms of its first
- * byte: 408 and closed. Over connections_max: the listener pauses, it never spins, also when
- * descriptors run out (EMFILE). Errors libevent answers by itself (HTML body) cannot happen on
- * anything head_check refuses first. A client that takes nothing of its reply for read_timeout_ms
- * is dropped; one that has closed its sending half still gets the reply. Every reply has Date and,
- * but for 204 and 304, Content-Length; replies with status 503 get Retry-After: 1 unless refuse()
- * set another. Handlers set neither Content-Length nor Connection nor Date. A reply body over
- * HTTP_ANSWER_MAX_BYTES becomes a 500. Source: DESIGN §2, libevent 2.1.12.
+ * byte: 408 and closed. At connections_max the connection idle longest is closed, when that is
+ * 2 s or more; else the listener pauses. It never spins, also when descriptors run out (EMFILE).
+ * Errors libevent answers by itself (HTML body) cannot happen on anything head_check refuses first.
+ * A client that takes nothing of its reply for read_timeout_ms is dropped; one that has closed its
+ * sending half still gets the reply. Every reply has Date and, but for 204 and 304, Content-Length;
+ * replies with status 503 get Retry-After: 1 unless refuse() set another. Handlers set neither
+ * Content-Length nor Connection nor Date. A reply body over HTTP_ANSWER_MAX_BYTES becomes a 500.
+ * Source: DESIGN §2, libevent 2.1.12.
  *
  * Process-wide: SIGPIPE is ignored, libevent's log is silenced and its fatal errors end in must().
  */

@@ -27,6 +27,7 @@
 #define SERVER_SWEEP_MS        100 /* how exactly connection deadlines are kept */
 #define SERVER_ACCEPT_RETRY_MS 200 /* pause after accept() failed for lack of descriptors */
 #define SERVER_BACKLOG         1024
+#define IDLE_KEPT_MS           2000 /* a full table does not cost a younger idle connection its place */
 #define EXCHANGES_KEPT_MAX     16   /* idle exchanges kept for reuse */
 #define EXCHANGE_BODY_KEPT_MAX 4096 /* a larger reply body is handed over, not copied */
 /* After a refusal the rest of what the client sends is read for a moment: closing with unread bytes
@@ -145,6 +146,9 @@ void http_conn_writing(struct http_conn *conn, struct evhttp_request *evreq);
 void http_conn_guard_reply(struct http_conn *conn);
 /* Closes connections past their deadline, and idle ones when draining. */
 void http_conn_sweep(struct http_server *s);
+/* When the table is full, closes the connection that has been idle longest: nobody is kept out by
+ * those who only hold a place. */
+void http_conn_make_room(struct http_server *s);
 /* conn is gone afterwards. Not while CONN_WORKING. */
 void http_conn_close(struct http_conn *conn);
 

@@ -351,6 +351,36 @@ static void test_http_server_connections_max_pauses_and_resumes(void **state)
     fixture_end(f);
 }
 
+/* Who only holds a place loses it to one who asks; who works or reads keeps it. */
+static void test_http_server_connections_max_idle_longest_makes_room(void **state)
+{
+    struct http_server_config config = fixture_config();
+    config.connections_max = 3;
+    config.idle_timeout_ms = config.read_timeout_ms = 600000;
+    struct fixture *f = fixture_start(&config);
+    (void)state;
+    struct client *busy = client_new(f);
+    SEND(busy, GATE);
+    WAIT_UNTIL(stats_of(f).workers_busy == 1);
+    struct client *reading = client_new(f);
+    SEND(reading, "GET /echo HTTP/1.1\r\n");
+    struct client *idle = client_new(f);
+    WAIT_UNTIL(stats_of(f).connections == 3);
+    struct client *honest = client_new(f);
+    SEND(honest, GET_ECHO);
+    assert_int_equal(client_reply(honest).status, 200);
+    client_expect_closed(idle);
+    SEND(reading, HOST "\r\n");
+    assert_int_equal(client_reply(reading).status, 200);
+    gate_set(f, true);
+    assert_int_equal(client_reply(busy).status, 200);
+    client_free(idle);
+    client_free(reading);
+    client_free(honest);
+    client_free(busy);
+    fixture_end(f);
+}
+
 static int64_t thread_cpu_ms(pthread_t thread)
 {
     clockid_t id;
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_http_server_client_gone_while_refused_is_safe),
         cmocka_unit_test(test_http_server_flood_behind_refused_head_is_cut_off),
         cmocka_unit_test(test_http_server_connections_max_pauses_and_resumes),
+        cmocka_unit_test(test_http_server_connections_max_idle_longest_makes_room),
         cmocka_unit_test(test_http_server_out_of_descriptors_pauses_without_spinning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -318,7 +318,7 @@ bool http_client_call(struct http_client *c, const struct http_call *call, struc
     if (v.code == ERR_NONE)
         answer_fill(ret, &reply, a);
     http_reply_done(&reply);
-    if (span_us != 0)
+    if (trace != NULL && span_us != 0)
         record_span(trace, c, call, ret, v.code, span_us, span_id);
     if (sent != NULL)
         *sent = any_sent;

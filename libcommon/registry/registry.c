@@ -167,8 +167,7 @@ static bool load_pack(struct snapshot *s, sqlite3 *db, struct error *e)
 
 static void note_pairs(struct snapshot *s)
 {
-    must(s->pack.name_count > 0);
-    s->name_pairs = calloc(s->pack.name_count, sizeof *s->name_pairs);
+    s->name_pairs = calloc((size_t)s->pack.name_count + 1, sizeof *s->name_pairs);
     must(s->name_pairs);
     for (uint32_t i = 0; i < s->pack.name_count; i++)
         s->name_pairs[i] = match_pairs(pack_name_key(&s->pack, i));

@@ -31,6 +31,7 @@ class Elections:
         self.token = world.cloud.token(**suite.person(member=None, roles=("member", "admin")))
         self.kept = self.raced = None
         self.closed = []
+        self.failed = None  # what ended the operator's part before its time
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._races)
 
@@ -94,6 +95,12 @@ class Elections:
         self.closed.append(election)
 
     def _races(self):
+        try:
+            self._race()
+        except Exception as error:
+            self.failed = repr(error)
+
+    def _race(self):
         """Close one after another in the middle of its votes: by the operator, or because its end has come."""
         ends_itself = False
         while not self.over.wait(self.race_s * self.rng.uniform(0.6, 1.2)):
@@ -177,6 +184,7 @@ class Run:
             nemesis.heal_all()
             self.elections.stop()  # first: it tells the clients of each new election
             self.elections.tell(stop=True)
+            self.findings.check("the operator's part ran to its end", self.elections.failed is None, self.elections.failed)
             for client in clients:
                 client.join(120)
             for client in clients:

@@ -82,8 +82,9 @@ BEGIN
     IF code IS NULL AND NOT election.option_keys @> '{yes,no}' THEN
         code := 'wrong_kind';
     END IF;
-    -- Twice at most: the loser of two first registrations of one slot meets the winner's row in its second round.
-    FOR attempt IN 1 .. 2 LOOP
+    -- The loser of several first registrations of one slot meets the winner's row in a later round, unless the next winner has
+    -- replaced that row meanwhile; so there is a round for each of a few.
+    FOR attempt IN 1 .. 8 LOOP
         EXIT WHEN code IS NOT NULL;
         SELECT * INTO holder FROM elections.voting_tokens t
          WHERE t.election_id = election.id AND t.slot = the_slot AND NOT t.revoked FOR UPDATE;
@@ -101,7 +102,7 @@ BEGIN
             ELSIF holder.token_hash IS NOT NULL THEN
                 -- A parallel registration of the same hash; the older token must not be lost to it.
                 RAISE EXCEPTION 'the token is being registered' USING ERRCODE = 'lock_not_available';
-            ELSIF attempt = 2 THEN
+            ELSIF attempt = 8 THEN
                 -- The hash is known, here or (out of sight) in another tenant.
                 code := 'duplicate';
             END IF;

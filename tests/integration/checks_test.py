@@ -123,6 +123,19 @@ def test_leaked_canaries_value_in_a_log_is_found(tmp_path, monkeypatch):
     assert len(evidence.leaked_canaries()) == 2
 
 
+def test_leaked_canaries_number_inside_random_hex_is_chance_and_elsewhere_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUN_DIR", "")
+    evidence.prepare(str(tmp_path / "run"))
+    log = tmp_path / "run" / "logs" / "elections.log"
+    evidence.canary("5556899", "feedfeed5556899a")
+    log.write_text('{"id":"d0c2898e-9624-4552-9437-db4a55568992"}\n{"client":"f4a55568995b5f05"}\n', encoding="utf-8")
+    assert evidence.leaked_canaries() == []
+    leaks = ['"5556899"', '"phone5556899"', '"0000000005556899"', '"00000000-0000-0000-0000-000005556899"', '"c5556899"',
+             '"f4a55568995b5f05 5556899"', '"feedfeed5556899a"']
+    log.write_text("\n".join(leaks) + "\n", encoding="utf-8")
+    assert len(evidence.leaked_canaries()) == len(leaks)
+
+
 HARDENED = ["-O2", "-D_FORTIFY_SOURCE=3", "-fPIE", "-fstack-protector-strong", "-pie", "-Wl,-z,relro,-z,now,-z,noexecstack"]
 
 

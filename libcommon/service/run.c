@@ -325,42 +325,6 @@ static bool set_up(struct service_state *state, struct error *e)
     return limits_start(state) && report_start(state) && health_probe_start(state);
 }
 
-/* --- the metrics port
- * --------------------------------------------------------------------------------- */
-
-static void answer_metrics(void *context, const struct http_request *http,
-                           struct http_response *out, unsigned worker)
-{
-    struct service_state *state = context;
-
-    (void)worker;
-    out->body.max_bytes = 4U << 20;
-    if (!str_eq(http->path, STR("/metrics"))) {
-        out->status = 404;
-        return;
-    }
-    out->status = 200;
-    http_response_header(out, "Content-Type", STR("text/plain; version=0.0.4"));
-    metrics_print(state->metrics, &out->body);
-}
-
-static void refuse_metrics(void *context, enum http_refusal why, enum error_code code,
-                           const char *reason, const struct http_request *http,
-                           struct http_response *out)
-{
-    (void)context;
-    (void)why;
-    (void)reason;
-    (void)http;
-    out->status = error_http_status(code);
-}
-
-static void *metrics_main(void *server)
-{
-    (void)http_server_run(server);
-    return NULL;
-}
-
 /* --- serving
  * ------------------------------------------------------------------------------------------ */
 
@@ -407,41 +371,15 @@ static struct http_server *listen_main(struct service_state *state, struct error
     return http_server_new(&config, &handler, e);
 }
 
-static struct http_server *listen_metrics(struct service_state *state, struct error *e)
-{
-    const struct http_server_config config = {
-        .listen_address = state->server.metrics_address,
-        .port = (uint16_t)state->server.metrics_port,
-        .workers = 1,
-        .queue_max = 8,
-        .connections_max = 16,
-        .body_max_bytes = 1024,
-        .read_timeout_ms = 5000,
-        .idle_timeout_ms = 60000,
-        .request_budget_ms = 5000,
-        .drain_ms = 500,
-    };
-    const struct http_handler handler = {
-        .context = state, .handle = answer_metrics, .refuse = refuse_metrics};
-
-    return http_server_new(&config, &handler, e);
-}
-
 static bool serve(struct service_state *state, struct error *e, bool *ret_drained)
 {
     struct sigaction terminate = {.sa_handler = on_terminate};
-    struct http_server *metrics = NULL;
-    pthread_t metrics_thread = 0;
 
     state->http = listen_main(state, e);
     if (!state->http)
         return false;
-    if (state->server.metrics_port) {
-        metrics = listen_metrics(state, e);
-        if (!metrics)
-            return false;
-        must(pthread_create(&metrics_thread, NULL, metrics_main, metrics) == 0);
-    }
+    if (!metrics_port_open(state, e))
+        return false;
     signalled = state->http;
     sigaction(SIGTERM, &terminate, NULL);
     sigaction(SIGINT, &terminate, NULL);
@@ -451,11 +389,7 @@ static bool serve(struct service_state *state, struct error *e, bool *ret_draine
     *ret_drained = http_server_run(state->http);
     tracing_flush(state);
     log_info("stopped", LOG_BOOL("drained", *ret_drained));
-    if (metrics) {
-        http_server_stop(metrics);
-        pthread_join(metrics_thread, NULL);
-        http_server_free(metrics);
-    }
+    metrics_port_close(state);
     return true;
 }
 

@@ -99,6 +99,8 @@ struct service_state {
     _Atomic uint64_t app_check_failures;
     struct health_probe probe;
     struct http_server *http;
+    struct http_server *metrics_http; /* NULL: no such port */
+    pthread_t metrics_thread;
 };
 
 /* pipeline.c */
@@ -160,6 +162,10 @@ void tracing_end(const struct request *req, const struct response *res);
 bool tracing_open(struct service_state *state, struct error *e);
 void tracing_flush(struct service_state *state);
 void tracing_close(struct service_state *state);
+
+/* metrics_port.c: while the service serves, if METRICS_PORT says so. */
+bool metrics_port_open(struct service_state *state, struct error *e);
+void metrics_port_close(struct service_state *state);
 
 /* report.c: log line and metrics of one request. */
 void report_request(const struct request *req, const struct response *res);

@@ -68,12 +68,12 @@ void pubsub_free(struct pubsub *ps)
 }
 
 /* All of these may be repeated: a second publish is a second delivery, which receivers bear. */
-static bool call(struct pubsub *ps, const char *what, const char *kind, const char *name,
-                 const char *verb, struct buf *body, struct arena *a, int64_t deadline_ms,
-                 struct google_answer *ret, struct error *e)
+static bool call(struct pubsub *ps, const char *kind, const char *name, const char *verb,
+                 struct buf *body, struct arena *a, int64_t deadline_ms, struct google_answer *ret,
+                 struct error *e)
 {
     const struct google_call google = {
-        .what = what,
+        .what = verb,
         .url = arena_printf(a, "%s%s/%s:%s", ps->root_url, kind, name, verb),
         .body = buf_str(body),
         .repeatable = true,
@@ -97,7 +97,7 @@ bool pubsub_publish(struct pubsub *ps, const char *topic, struct str data, struc
     buf_add(&body, STR("{\"messages\":[{\"data\":\""));
     buf_add(&body, base64_encode(a, data));
     buf_add(&body, STR("\"}]}"));
-    if (!call(ps, "publish", "topics", topic, "publish", &body, a, deadline_ms, &answer, e))
+    if (!call(ps, "topics", topic, "publish", &body, a, deadline_ms, &answer, e))
         return false;
     if (cJSON_GetArraySize(json_get(answer.json, "messageIds")) != 1)
         return error_set(e, ERR_BAD_GATEWAY, "publish: answer in an unknown shape");
@@ -116,7 +116,7 @@ bool pubsub_pull(struct pubsub *ps, const char *subscription, struct arena *a, i
     /* At once, also with nothing: a hanging call could not be ended at shutdown without losing what
      * was just delivered to it until its time is over. */
     buf_printf(&body, "{\"returnImmediately\":true,\"maxMessages\":%d}", PUBSUB_BATCH_MAX);
-    if (!call(ps, "pull", "subscriptions", subscription, "pull", &body, a, deadline_ms, &answer, e))
+    if (!call(ps, "subscriptions", subscription, "pull", &body, a, deadline_ms, &answer, e))
         return false;
     cJSON_ArrayForEach(item, json_get(answer.json, "receivedMessages"))
     {
@@ -136,42 +136,36 @@ bool pubsub_pull(struct pubsub *ps, const char *subscription, struct arena *a, i
     return true;
 }
 
-static void add_ack_ids(struct buf *body, const struct str *ack_ids, size_t count, struct arena *a)
+/* What is said of deliveries: their ids, and a member more, if any. */
+static bool tell(struct pubsub *ps, const char *subscription, const char *verb, const char *member,
+                 const struct str *ack_ids, size_t count, struct arena *a, int64_t deadline_ms,
+                 struct error *e)
 {
+    struct google_answer answer;
+    struct buf body;
     cJSON *list = json_array(a);
 
+    if (count == 0)
+        return true;
     for (size_t i = 0; i < count; i++)
         json_add_str(list, NULL, ack_ids[i]);
-    buf_add(body, STR("{\"ackIds\":"));
-    must(json_write(body, list));
+    buf_init(&body, REQUEST_MAX_BYTES);
+    buf_add(&body, STR("{\"ackIds\":"));
+    must(json_write(&body, list));
+    buf_add_text(&body, member);
+    buf_add_char(&body, '}');
+    return call(ps, "subscriptions", subscription, verb, &body, a, deadline_ms, &answer, e);
 }
 
 bool pubsub_acknowledge(struct pubsub *ps, const char *subscription, const struct str *ack_ids,
                         size_t count, struct arena *a, int64_t deadline_ms, struct error *e)
 {
-    struct google_answer answer;
-    struct buf body;
-
-    if (count == 0)
-        return true;
-    buf_init(&body, REQUEST_MAX_BYTES);
-    add_ack_ids(&body, ack_ids, count, a);
-    buf_add_char(&body, '}');
-    return call(ps, "acknowledge", "subscriptions", subscription, "acknowledge", &body, a,
-                deadline_ms, &answer, e);
+    return tell(ps, subscription, "acknowledge", "", ack_ids, count, a, deadline_ms, e);
 }
 
 bool pubsub_release(struct pubsub *ps, const char *subscription, const struct str *ack_ids,
                     size_t count, struct arena *a, int64_t deadline_ms, struct error *e)
 {
-    struct google_answer answer;
-    struct buf body;
-
-    if (count == 0)
-        return true;
-    buf_init(&body, REQUEST_MAX_BYTES);
-    add_ack_ids(&body, ack_ids, count, a);
-    buf_add(&body, STR(",\"ackDeadlineSeconds\":0}"));
-    return call(ps, "modify ack deadline", "subscriptions", subscription, "modifyAckDeadline",
-                &body, a, deadline_ms, &answer, e);
+    return tell(ps, subscription, "modifyAckDeadline", ",\"ackDeadlineSeconds\":0", ack_ids, count,
+                a, deadline_ms, e);
 }

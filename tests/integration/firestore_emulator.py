@@ -9,11 +9,9 @@ The jar is found through FIRESTORE_EMULATOR_JAR or the package google-cloud-cli-
 import base64
 import json
 import os
-import shutil
-import subprocess
-import tempfile
 import time
 
+import emulator
 from processes import free_port
 from suite import call
 
@@ -21,47 +19,23 @@ JARS = (
     os.environ.get("FIRESTORE_EMULATOR_JAR", ""),
     "/usr/lib/google-cloud-sdk/platform/cloud-firestore-emulator/cloud-firestore-emulator.jar",
 )
-START_TIMEOUT_S = 60
-
-
-def jar():
-    return next((path for path in JARS if path and os.path.exists(path)), None)
 
 
 def why_not():
     """Reason to skip, or None."""
-    if jar() is None:
-        return "Google's Firestore emulator is not installed (set FIRESTORE_EMULATOR_JAR)"
-    return None if shutil.which("java") else "java is not installed"
+    return emulator.why_not("Firestore", JARS)
 
 
-class FirestoreEmulator:
+class FirestoreEmulator(emulator.Java):
     def __init__(self, project="demo-ekklesia"):
+        super().__init__(JARS, ["-Xmx400m", "-cp"], "com.google.cloud.datastore.emulator.firestore.CloudFirestore",
+                         f"--websocket_port={free_port()}")
         self.project = project
-        self.port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
         self.documents = f"http://{self.host}/v1/projects/{project}/databases/(default)/documents"
 
     def __enter__(self):
-        self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            ["java", "-Xmx400m", "-cp", jar(), "com.google.cloud.datastore.emulator.firestore.CloudFirestore",
-             "--host=127.0.0.1", f"--port={self.port}", f"--websocket_port={free_port()}"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            assert self.process.poll() is None and time.monotonic() < deadline, "the emulator did not start"
-            time.sleep(0.1)
+        self.start(self._answers)
         return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
-        self.log.close()
 
     def _answers(self):
         try:

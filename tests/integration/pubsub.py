@@ -9,14 +9,11 @@ import itertools
 import json
 import os
 import re
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from processes import free_port
+import emulator
 from suite import call
 
 PROJECT = "demo-ekklesia"
@@ -27,7 +24,6 @@ JARS = (
     os.environ.get("PUBSUB_EMULATOR_JAR", ""),
     "/usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib/cloud-pubsub-emulator-0.8.20-all.jar",
 )
-START_TIMEOUT_S = 240  # a Java program on a busy machine
 
 
 class Subscription:
@@ -154,45 +150,23 @@ def error(status, name):
     return status, {"error": {"code": status, "status": name, "message": "stand-in"}}
 
 
-def jar():
-    return next((path for path in JARS if path and os.path.exists(path)), None)
-
-
 def why_no_emulator():
-    if jar() is None:
-        return "Google's Pub/Sub emulator is not installed (set PUBSUB_EMULATOR_JAR)"
-    return None if shutil.which("java") else "java is not installed"
+    return emulator.why_not("Pub/Sub", JARS)
 
 
-class Emulator:
+class Emulator(emulator.Java):
     def __init__(self):
-        self.port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
+        super().__init__(JARS, ["-Xmx300m", "-jar"])
 
     def url(self, kind, name):
         return f"http://{self.host}/v1/projects/{PROJECT}/{kind}/{name}"
 
     def __enter__(self):
-        self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(["java", "-Xmx300m", "-jar", jar(), f"--host=127.0.0.1", f"--port={self.port}"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._made("topics", TOPIC, {}):
-            assert self.process.poll() is None and time.monotonic() < deadline, "the emulator did not start"
-            time.sleep(0.2)
+        self.start(lambda: self._made("topics", TOPIC, {}))
         assert self._made("topics", DEAD_TOPIC, {})
         for name, topic in ((SUBSCRIPTION, TOPIC), (DEAD_SUBSCRIPTION, DEAD_TOPIC)):
             assert self._made("subscriptions", name, {"topic": f"projects/{PROJECT}/topics/{topic}", "ackDeadlineSeconds": 10})
         return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
 
     def _made(self, kind, name, body):
         try:

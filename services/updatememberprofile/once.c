@@ -9,7 +9,6 @@
 #include "updatememberprofile.h"
 
 #define TTL_MS         86400000LL
-#define ABANDON_MS     120000LL /* a call that ran longer has died with its instance */
 #define END_TIMEOUT_MS 2000
 #define REPLY_MAX      65536
 
@@ -82,6 +81,7 @@ static enum once replay(const struct request *req, struct response *res, const s
 enum once once_begin(const struct request *req, struct response *res,
                      const struct profile_update *update)
 {
+    const struct profile_service *service = req->own;
     struct fs_document known;
     struct str fingerprint = STR(""), sealed = STR("");
     struct error e = {0};
@@ -103,7 +103,7 @@ enum once once_begin(const struct request *req, struct response *res,
             return refuse(res, ERR_UNPROCESSABLE, "This key belongs to another request.");
         if (fs_get_str(known.fields, "reply", &sealed))
             return replay(req, res, &keys, sealed);
-        if (req->http->arrived_unix_ms - started_ms < ABANDON_MS)
+        if (req->http->arrived_unix_ms - started_ms < service->settings->abandoned_after_ms)
             return refuse(res, ERR_ABORTED, "The same request is still running.");
     }
     if (claim(req, &keys, &known, &e))

@@ -2,8 +2,9 @@
  * update_profile.c - the callable updatememberprofile; contract members.md §3.4
  *
  * The id by which Django knows the person stands in a document that clients could once write, so
- * Django's own record must name the same kennitala before anything is sent to it (M-F01). Then the
- * fields and the address go to Django side by side, and Firestore gets what Django has afterwards.
+ * Django's own record must name the same kennitala before anything is sent to it (M-F01). Then it
+ * is written down that something is about to change, the fields and the address go to Django side
+ * by side, and Firestore gets what Django has afterwards.
  */
 #include "base/trace.h"
 #include "cloud/live_account.h"
@@ -83,9 +84,9 @@ static bool may_update(const struct request *req, struct response *res,
 /* --- which record --- */
 
 static bool find_django_id(const struct request *req, struct response *res,
-                           const struct profile_update *update, int64_t *ret)
+                           const struct profile_update *update, struct fs_document documents[2],
+                           int64_t *ret)
 {
-    struct fs_document documents[2];
     struct error e = {0};
     struct str paths[2];
 
@@ -255,7 +256,7 @@ static bool add_not_synced(cJSON *result, const struct work *work)
 }
 
 static cJSON *make_reply(const struct request *req, const struct work *work, const cJSON *member,
-                         bool stored, bool queued)
+                         bool stored)
 {
     const struct profile_update *update = work->update;
     cJSON *body = json_object(req->arena), *result = json_add_object(body, "result"), *names;
@@ -276,7 +277,7 @@ static cJSON *make_reply(const struct request *req, const struct work *work, con
         add_foreign(result, &work->foreign);
     not_synced = add_not_synced(result, work);
     if (!stored)
-        json_add_text(result, "firestore_sync", queued ? "queued" : "failed");
+        json_add_text(result, "firestore_sync", "queued");
     if (address_failed || not_synced || !stored)
         json_add_bool(result, "partial", true);
     return body;
@@ -295,48 +296,57 @@ static void note(const struct request *req, const struct work *work, enum error_
 }
 
 static void finish(const struct request *req, struct response *res, const struct work *work,
-                   const cJSON *member)
+                   const struct store_work *todo, const cJSON *member)
 {
-    const struct profile_update *update = work->update;
     struct error e = {0};
-    const struct store_work todo = {.kennitala = update->kennitala,
-                                    .django_id = work->django_id,
-                                    .addresses = update->addresses,
-                                    .actor = req->identity.uid,
-                                    .correlation_id = req->correlation_id};
-    bool changed = update->patch || update->addresses, queued = false;
-    bool stored = !changed || store_newest(work->service, service_firestore(req->state), &todo,
-                                           req->arena, req->deadline_ms - 500, &e);
+    bool stored =
+        todo->pending.len == 0 || store_newest(work->service, service_firestore(req->state), todo,
+                                               req->arena, req->deadline_ms - 500, &e);
     cJSON *reply;
 
     if (!stored) {
-        queued = repair_queue_add(work->service->repairs, &todo);
+        repair_queue_add(work->service->repairs, todo);
         log_error("profile not written to firestore", LOG_TEXT("reason", str_from(e.detail)),
-                  LOG_BOOL("queued", queued), LOG_TEXT("correlation_id", req->correlation_id));
+                  LOG_TEXT("correlation_id", req->correlation_id));
         metric_add(work->service->partial, 1);
     }
-    reply = make_reply(req, work, member, stored, queued);
+    reply = make_reply(req, work, member, stored);
     respond_json(res, 200, reply);
     metric_add(work->service->updated, 1);
-    once_end(req, update, reply);
+    once_end(req, work->update, reply);
 }
 
 static void carry_out(const struct request *req, struct response *res,
-                      const struct profile_update *update, int64_t django_id)
+                      const struct profile_update *update, const struct fs_document *before,
+                      int64_t django_id)
 {
     struct work work = {.service = req->own,
                         .update = update,
                         .django_id = django_id,
                         .deadline_ms = req->deadline_ms - STORE_RESERVE_MS};
+    struct store_work todo = {.kennitala = update->kennitala,
+                              .django_id = django_id,
+                              .addresses = update->addresses,
+                              .actor = req->identity.uid,
+                              .correlation_id = req->correlation_id,
+                              .pending = STR("")};
+    struct str written = STR("");
     const cJSON *member = NULL;
     struct error e = {0};
-    bool patched = send_both(req, &work, &member, &e);
+    bool patched;
 
-    note(req, &work, patched ? ERR_NONE : e.code);
-    if (patched) {
-        finish(req, res, &work, member);
+    if ((update->patch || update->addresses) && !pending_begin(req, &todo, &written, &e)) {
+        respond_failure(res, &e);
+        once_end(req, update, NULL);
         return;
     }
+    patched = send_both(req, &work, &member, &e);
+    note(req, &work, patched ? ERR_NONE : e.code);
+    if (patched) {
+        finish(req, res, &work, &todo, member);
+        return;
+    }
+    pending_undo(req, &todo, e.code, before, written, work.address.success);
     fail_django(res, &e);
     metric_add(work.service->failed, 1);
     once_end(req, update, NULL);
@@ -344,6 +354,7 @@ static void carry_out(const struct request *req, struct response *res,
 
 void update_profile(const struct request *req, struct response *res)
 {
+    struct fs_document documents[2]; /* what people see, and the record */
     struct profile_update update;
     const char *fault;
     int64_t django_id;
@@ -355,9 +366,9 @@ void update_profile(const struct request *req, struct response *res)
     }
     if (!may_update(req, res, &update) || once_begin(req, res, &update) == ONCE_ANSWERED)
         return;
-    if (find_django_id(req, res, &update, &django_id) &&
+    if (find_django_id(req, res, &update, documents, &django_id) &&
         record_is_theirs(req, res, &update, django_id))
-        carry_out(req, res, &update, django_id);
+        carry_out(req, res, &update, &documents[0], django_id);
     else
         once_end(req, &update, NULL);
 }

@@ -27,6 +27,9 @@ static const struct config_key settings[] = {
             "Longest wait for one answer of Django."),
     SETTING(INT, repair_interval_ms, "REPAIR_INTERVAL_MS", "5000", 50, 600000, "ms",
             "Pause before Firestore is tried again after Django succeeded."),
+    SETTING(
+        INT, abandoned_after_ms, "ABANDONED_AFTER_MS", "120000", 100, 3600000, "ms",
+        "An update that began so long ago has died with its instance; above the request's budget."),
     CONFIG_END,
 };
 

@@ -12,7 +12,7 @@
 
 struct profile_settings {
     const char *base_url, *django_token, *countries;
-    int64_t calls_per_window, repair_interval_ms, django_timeout_ms;
+    int64_t calls_per_window, repair_interval_ms, abandoned_after_ms, django_timeout_ms;
 };
 
 struct repair_queue;
@@ -90,17 +90,34 @@ struct store_work {
     int64_t django_id;
     const cJSON *addresses;           /* the member's own array, written first; or NULL */
     struct str actor, correlation_id; /* who asked for it (M-F11) */
+    struct str pending;               /* path of what pending.c wrote */
 };
 /* members/{kt} as Django has it now, whatever webhooks come in between (M-F20). */
 bool store_newest(const struct profile_service *service, struct firestore *fs,
                   const struct store_work *work, struct arena *a, int64_t deadline_ms,
                   struct error *e) MUST_CHECK;
+/* profile.addresses as work has them, or as they were `before` (NULL: not asked for). */
+struct fs_write store_addresses(const struct store_work *work, const struct fs_document *before,
+                                struct arena *a);
 
-/* What could not be written is tried again until it is, or the process ends. Thread-safe. */
+/* --- pending.c: what is going to happen, written before Django hears of it (M-F31) --- */
+
+#define PENDING_PATH_SIZE (sizeof "profile_pending/" + 20)
+
+/* Fills in work->pending. ret_written: when members/{kt} got the addresses, for pending_undo(). */
+bool pending_begin(const struct request *req, struct store_work *work, struct str *ret_written,
+                   struct error *e) MUST_CHECK;
+/* Django did not take the update: what it surely did not do is undone, what it may have done is
+ * left to repair.c. before: the member's document as it was. */
+void pending_undo(const struct request *req, const struct store_work *work, enum error_code code,
+                  const struct fs_document *before, struct str written, bool address_taken);
+
+/* --- repair.c: what was left pending, by this process or by one that died --- */
+
 struct repair_queue *repair_queue_new(const struct profile_service *service, struct firestore *fs);
 void repair_queue_free(struct repair_queue *q); /* NULL is fine */
-/* False when it is full: the next full sync repairs then. All of work is copied. */
-bool repair_queue_add(struct repair_queue *q, const struct store_work *work);
+/* The work of this process, to be tried soon. Thread-safe; copies. */
+void repair_queue_add(struct repair_queue *q, const struct store_work *todo);
 
 /* --- history.c: what was tried, for people (contract §5.5), and who did it for others --- */
 

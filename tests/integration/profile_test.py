@@ -33,7 +33,8 @@ def members(request):
 def register(members):
     webhook = members.start("sync-from-django")
     members.own.remove(webhook)
-    with Django(f"{webhook.url}/", members.secret["sync-api-key"]) as running:
+    with TcpProxy(webhook.port) as road, Django(f"{road.url}/", members.secret["sync-api-key"]) as running:
+        running.road = road  # its webhooks'
         yield running
     assert webhook.stop() == 0
 
@@ -380,45 +381,139 @@ def test_register_unreachable_is_an_error_in_time(person, register, start, mode)
 # --- Firestore after Django ---
 
 
-def test_firestore_failing_after_django_is_repaired(members, register, person, start):
-    host, port = members.firestore_host.split(":")
-    with TcpProxy(int(port), host) as proxy:
-        service = start(FIRESTORE_EMULATOR_HOST=f"127.0.0.1:{proxy.port}", REQUEST_BUDGET_MS=9000, REPAIR_INTERVAL_MS=200)
-        register.change(person.id, quiet=True, reachable=False)
-        # The webhook is not to repair it in our place.
-        members.delete(f"{person.path}/server/membership")
-        register.fault("PATCH", "/api/full/", "hang", seconds=1, late=True)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            future = pool.submit(person.update, service, {"name": "Lagað", "addresses": [ADDRESS]})
-            wait_until(lambda: register.calls("PATCH"))
-            proxy.mode = "refuse"
-            proxy.cut()
-            reply = future.result()
-        assert reply.status == 200, reply
-        assert reply.json["result"]["firestore_sync"] == "queued" and reply.json["result"]["partial"] is True
-        assert "latitude" not in person.profile["addresses"][0]
-        proxy.mode = "pass"
-        wait_until(lambda: "latitude" in person.profile["addresses"][0] and person.profile["name"] == "Lagað", 20, 0.2)
-        service.wait_log(lambda line: line["message"] == "profile repaired")
+class Outage:
+    """Firestore is away: for a service on the road `env` names, and for the register's webhook."""
+
+    def __init__(self, members, register):
+        host, port = members.firestore_host.split(":")
+        self.members, self.proxy = members, TcpProxy(int(port), host)
+        self.roads = (self.proxy, register.road)
+        self.env = {"FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{self.proxy.port}", "REQUEST_BUDGET_MS": 9000}
+
+    def begin(self):
+        for road in self.roads:
+            road.mode = "refuse"
+            road.cut()
+
+    def end(self):
+        for road in self.roads:
+            road.mode = "pass"
+
+    def pending(self):
+        return self.members.find("profile_pending")
 
 
-def test_what_is_queued_is_written_when_the_service_stops(members, register, person, start):
-    host, port = members.firestore_host.split(":")
-    with TcpProxy(int(port), host) as proxy:
-        service = start(FIRESTORE_EMULATOR_HOST=f"127.0.0.1:{proxy.port}", REQUEST_BUDGET_MS=9000, REPAIR_INTERVAL_MS=600000)
-        register.fault("PATCH", "/api/full/", "hang", seconds=1, late=True)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            future = pool.submit(person.update, service, {"name": "Seint", "addresses": [ADDRESS]})
-            wait_until(lambda: register.calls("PATCH"))
-            proxy.mode = "refuse"
-            proxy.cut()
-            assert future.result().json["result"]["firestore_sync"] == "queued"
-        proxy.mode = "pass"
-        assert "latitude" not in person.profile["addresses"][0]
-        assert service.stop() == 0
+@pytest.fixture
+def outage(members, register):
+    made = Outage(members, register)
+    yield made
+    made.end()
+    assert made.pending() == {}
+    made.proxy.close()
+
+
+def update_while_it_ends(person, service, outage, updates, method="PATCH", **more):
+    """The reply of an update during whose call to the register (slow, but carried out) Firestore goes away."""
+    person.register.road.mode = "refuse"  # Django sends its webhook before it answers
+    person.register.fault(method, "/api/full/", "hang", seconds=1, late=True)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(person.update, service, updates, **more)
+        wait_until(lambda: person.register.calls(method))
+        outage.begin()
+        return future.result()
+
+
+def test_firestore_failing_after_django_is_repaired(person, start, outage):
+    service = start(REPAIR_INTERVAL_MS=200, **outage.env)
+    reply = update_while_it_ends(person, service, outage, {"name": "Lagað", "addresses": [ADDRESS]})
+    assert reply.status == 200, reply
+    assert reply.json["result"]["firestore_sync"] == "queued" and reply.json["result"]["partial"] is True
+    assert person.profile["name"] == "Anna" and len(outage.pending()) == 1
+    outage.end()
+    wait_until(lambda: person.profile["name"] == "Lagað", 20, 0.2)
+    assert "latitude" in person.profile["addresses"][0]
+    service.wait_log(lambda line: line["message"] == "profile repaired")
+    assert service.metric("profile_updates_queued_total") == 1
+
+
+def test_what_is_queued_is_written_when_the_service_stops(members, person, start, outage):
+    service = start(REPAIR_INTERVAL_MS=600000, **outage.env)
+    reply = update_while_it_ends(person, service, outage, {"name": "Seint", "addresses": [ADDRESS]})
+    assert reply.json["result"]["firestore_sync"] == "queued"
+    outage.end()
+    assert person.profile["name"] == "Anna"
+    assert service.stop() == 0
+    members.own.remove(service)
+    assert "latitude" in person.profile["addresses"][0] and person.profile["name"] == "Seint"
+    assert any(line["message"] == "profile repaired" for line in service.logs())
+
+
+def test_killed_while_firestore_is_away_another_instance_repairs(members, person, start, outage):
+    service = start(**outage.env)
+    reply = update_while_it_ends(person, service, outage, {"name": "Ekki gleymt", "addresses": [ADDRESS]})
+    assert reply.json["result"]["firestore_sync"] == "queued"
+    service.kill()
+    members.own.remove(service)
+    other = start(ABANDONED_AFTER_MS=100, REPAIR_INTERVAL_MS=100, **outage.env)  # Firestore is still away
+    other.wait_log(lambda line: line["message"] == "pending updates not read")
+    assert person.profile["name"] == "Anna"
+    outage.end()
+    wait_until(lambda: person.profile["name"] == "Ekki gleymt", 20, 0.2)
+    assert "latitude" in person.profile["addresses"][0]
+    assert members.get(person.path)["metadata"]["updated_by"] == person.uid
+
+
+def test_killed_while_django_works_another_instance_repairs_and_the_key_serves_again(members, register, person, start, outage):
+    headers = {"X-Idempotency-Key": secrets.token_hex(8)}
+    register.road.mode = "refuse"
+    service = start()
+    register.fault("PATCH", "/api/full/", "hang", seconds=2, late=True)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(person.update, service, {"name": "Hálfnað", "addresses": [ADDRESS]}, headers=headers)
+        wait_until(lambda: register.calls("PATCH") and register.member(person.id)["name"] == "Hálfnað")
+        service.kill()
         members.own.remove(service)
-        assert "latitude" in person.profile["addresses"][0] and person.profile["name"] == "Seint"
-        assert any(line["message"] == "profile repaired" for line in service.logs())
+        with pytest.raises(OSError):
+            lost.result()
+    assert person.profile["name"] == "Anna" and "latitude" in person.profile["addresses"][0]
+    other = start(ABANDONED_AFTER_MS=100)
+    wait_until(lambda: person.profile["name"] == "Hálfnað", 20, 0.2)
+    again = person.update(other, {"name": "Hálfnað", "addresses": [ADDRESS]}, headers=headers)
+    assert again.status == 200 and "partial" not in again.json["result"], again
+
+
+def test_firestore_away_before_django_is_asked_changes_nothing(person, register, start, outage):
+    service = start(**outage.env)
+    reply = update_while_it_ends(person, service, outage, {"name": "Nýtt", "addresses": [ADDRESS]}, method="GET")
+    assert reply.status in (503, 504) and reply.headers["Retry-After"], reply
+    assert person.patches() == [] and register.calls("POST") == []
+    outage.end()
+    assert person.ok(service, {"name": "Nýtt", "addresses": [ADDRESS]})["member"] == {"name": "Nýtt"}
+
+
+def test_refused_update_leaves_addresses_as_they_were(person, register, service, outage):
+    before = person.profile["addresses"]
+    register.fault("POST", "/api/sync/address/", "status", code=500)
+    register.fault("PATCH", "/api/full/", "status", code=400)
+    assert person.update(service, {"name": "Nei", "addresses": [ADDRESS]}).status == 400
+    assert person.profile["addresses"] == before and outage.pending() == {}
+
+
+def test_update_whose_answer_was_lost_is_looked_after(person, register, start, outage):
+    register.road.mode = "refuse"
+    service = start(DJANGO_TIMEOUT_MS=500, REPAIR_INTERVAL_MS=200)
+    register.fault("PATCH", "/api/full/", "hang", seconds=2, late=True)
+    assert person.update(service, {"name": "Svarlaust"}).status == 504
+    wait_until(lambda: person.profile["name"] == "Svarlaust", 20, 0.2)
+
+
+def test_pending_update_of_somebody_the_register_no_longer_has_is_dropped(members, person, register, start, outage):
+    register.delete(person.id)
+    members.set("profile_pending/old", kennitala=person.kt, django_id=person.id, actor=person.uid, correlation_id="c",
+                startedAt={"timestampValue": "2026-01-01T00:00:00Z"})
+    start()
+    wait_until(lambda: outage.pending() == {}, 20, 0.2)
+    assert members.get(person.path)["membership"]["status"] == "inactive"
 
 
 def test_many_updates_and_webhooks_end_with_djangos_newest(members, register, person, service):

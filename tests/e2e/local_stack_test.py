@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,10 @@ import pytest
 
 import evidence
 from evidence import ROOT, canary
+from portal import Browser, Portal
 from processes import start_time
-from suite import BIN_DIR, call, kennitala, wait_until
+from records import Records
+from suite import BIN_DIR, call, kennitala, remember_token, wait_until
 
 SUITE = os.path.join(ROOT, "deploy", "local", "suite")
 TOKEN = os.path.join(ROOT, "deploy", "local", "token")
@@ -184,9 +187,27 @@ def everybody_signed_in_through_kenni(env, members):
     assert samples("EVENTS", "account_look_ups_total") >= members  # ACCOUNT_CHECK is on
     accounts = call(f"{env['CLOUD_URL']}/identitytoolkit.googleapis.com/v1/projects/{env['FIREBASE_PROJECT_ID']}"
                     "/accounts:batchGet?maxResults=1000", token="owner").json["users"]
-    claims = [json.loads(one["customAttributes"]) for one in accounts if "customAttributes" in one]
+    people = [one for one in accounts if "customAttributes" in one]
+    claims = [json.loads(one["customAttributes"]) for one in people]
     assert len(claims) == members and all(one["isMember"] is True for one in claims)
-    canary(*[one["kennitala"] for one in claims])
+    canary(*[one["kennitala"] for one in claims], *[one["localId"] for one in people], *[one["displayName"] for one in people])
+    canary("felagi@example.is", "Breytt nafn")  # what the journey writes into a profile
+
+
+def somebody_walks_in_and_votes(env):
+    """The way of the meeting's members once more, by one whose every secret the test knows."""
+    number, name = kennitala(), canary(f"Gestur {secrets.token_hex(6)}")
+    Records(env).members({number: (name, "active")})
+    browser = Browser()
+    signed_in = Portal(env).sign_in(browser, number, name)
+    browser.close()
+    canary(signed_in["uid"])
+    remember_token(signed_in["idToken"])
+    given = call(env["EVENTS_URL"] + "/api/request-token", "POST", {}, token=signed_in["idToken"])
+    assert given.status == 200, given
+    vote = call(env["ELECTIONS_URL"] + "/api/vote", "POST", {"answer": "yes"}, token=canary(given.json["token"]))
+    assert vote.status == 201, vote
+    canary(vote.json["ballot_id"])
 
 
 def test_run_until_interrupted_stays_up_then_removes_everything(directory):
@@ -200,6 +221,7 @@ def test_run_until_interrupted_stays_up_then_removes_everything(directory):
         wait_until(lambda: "running;" in shown() or run.poll() is not None, timeout_s=150, every_s=0.2)
         assert run.poll() is None, shown()
         everybody_signed_in_through_kenni(read_env(directory), 25)
+        somebody_walks_in_and_votes(read_env(directory))
         pids = read_pids(directory)
         evidence.keep_logs(os.path.join(directory, "log"), "run")
         run.send_signal(signal.SIGINT)

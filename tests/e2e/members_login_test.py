@@ -86,6 +86,7 @@ def node(script, environment, text=None):
 
 
 def sign_in(members, provider, login, verify, number, **more):
+    canary(f"p{number}@example.is", f"Person {number[:6]}", "5551234", "555 1234")  # as the provider's person has them
     seen = node("portal.mjs", {
         "ISSUER": provider.issuer, "CLIENT": json.dumps(CLIENT), "LOGIN_URL": f"{login.url}/handleKenniAuth",
         "VERIFY_URL": f"{verify.url}/verifyMembership", "AUTH_EMULATOR": members.auth_host, "PROJECT": services.PROJECT_ID,
@@ -94,12 +95,12 @@ def sign_in(members, provider, login, verify, number, **more):
     for token in (seen["login"].get("customToken"), seen.get("idToken")):
         if token:
             canary(*[part for part in token.split(".")[1:] if part])
+    canary(seen["uid"])
     return seen
 
 
 def test_member_signs_in_with_the_real_programs(members, provider, started):
     number = kennitala()
-    canary(f"p{number}@example.is")
     members.set(f"members/{number}", membership={"status": "active"}, profile={"name": "x"})
     seen = sign_in(members, provider, *started, number, NONCE="nonce-of-the-page")
     assert seen["login"]["status"] == 200 and seen["login"]["uid"] == seen["uid"]

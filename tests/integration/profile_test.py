@@ -412,9 +412,10 @@ def outage(members, register):
     made.proxy.close()
 
 
-def update_while_it_ends(person, service, outage, updates, method="PATCH", **more):
+def update_while_it_ends(person, service, outage, updates, method="PATCH", with_webhook=False, **more):
     """The reply of an update during whose call to the register (slow, but carried out) Firestore goes away."""
-    person.register.road.mode = "refuse"  # Django sends its webhook before it answers
+    if not with_webhook:  # Django sends it before it answers
+        person.register.road.mode = "refuse"
     person.register.fault(method, "/api/full/", "hang", seconds=1, late=True)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         future = pool.submit(person.update, service, updates, **more)
@@ -434,6 +435,18 @@ def test_firestore_failing_after_django_is_repaired(person, start, outage):
     assert "latitude" in person.profile["addresses"][0]
     service.wait_log(lambda line: line["message"] == "profile repaired")
     assert service.metric("profile_updates_queued_total") == 1
+
+
+def test_djangos_own_webhook_repairs_what_django_knows(members, person, start, outage):
+    service = start(REPAIR_INTERVAL_MS=600000, **outage.env)
+    outage.roads = (outage.proxy,)  # Firestore is away for this service alone
+    reply = update_while_it_ends(person, service, outage, {"name": "Vefkrókur"}, with_webhook=True)
+    assert reply.json["result"]["firestore_sync"] == "queued" and person.register.deliveries()[-1] == 200
+    assert person.profile["name"] == "Vefkrókur" and len(outage.pending()) == 1  # what is left is to say who did it
+    outage.end()
+    assert service.stop() == 0
+    members.own.remove(service)
+    assert members.get(person.path)["metadata"]["updated_by"] == person.uid
 
 
 def test_what_is_queued_is_written_when_the_service_stops(members, person, start, outage):

@@ -490,6 +490,16 @@ class TcpProxy:
             end.close()
 
 
+@contextmanager
+def never_accepts():
+    """A port of this machine that answers no SYN: its backlog is full, whoever connects waits."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        first.connect(listener.getsockname())  # takes the one place, and is never accepted
+        yield listener.getsockname()[1]
+
+
 def is_iso_time(text):
     """2026-11-21T22:32:34.657Z, as every date on the wire is."""
     return isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text) is not None

@@ -190,12 +190,28 @@ void http_conn_writing(struct http_conn *conn, struct evhttp_request *evreq)
     evhttp_request_set_on_complete_cb(evreq, on_reply_written, conn);
 }
 
-void http_conn_guard_reply(struct http_conn *conn)
+/* evhttp would ask epoll first whether the socket takes the reply, and take that back afterwards.
+ * What the socket does not take, and what is wrong with it, evhttp finds out as ever. */
+static void write_now(struct bufferevent *bev)
+{
+    struct evbuffer *output = bufferevent_get_output(bev);
+    evbuffer_unfreeze(output, 1);
+    (void)evbuffer_write(output, bufferevent_getfd(bev));
+    evbuffer_freeze(output, 1);
+    if (evbuffer_get_length(output) > 0)
+        return;
+    bufferevent_disable(bev, EV_WRITE);
+    /* Deferred: evhttp may close the connection at this, and we may be inside one of its calls. */
+    bufferevent_trigger(bev, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
+}
+
+void http_conn_send_reply(struct http_conn *conn)
 {
     bufferevent_data_cb write_cb;
     void *evcon;
     bufferevent_getcb(conn->bev, NULL, &write_cb, NULL, &evcon);
     bufferevent_setcb(conn->bev, NULL, write_cb, on_event_while_writing, evcon);
+    write_now(conn->bev);
 }
 
 /* evhttp frees the connection after this. */

@@ -276,6 +276,6 @@ void http_exchange_send(struct http_exchange *x)
     /* Without a connection this only frees the request. */
     evhttp_send_reply(x->evreq, status, http_status_text(status), NULL);
     if (conn)
-        http_conn_guard_reply(conn);
+        http_conn_send_reply(conn);
     http_exchange_recycle(x);
 }

@@ -143,7 +143,7 @@ struct http_conn *http_conn_find(struct http_server *s, struct evhttp_connection
 void http_conn_working(struct http_conn *conn, struct http_exchange *x);
 /* Before and after the reply is given to evhttp. */
 void http_conn_writing(struct http_conn *conn, struct evhttp_request *evreq);
-void http_conn_guard_reply(struct http_conn *conn);
+void http_conn_send_reply(struct http_conn *conn);
 /* Closes connections past their deadline, and idle ones when draining. */
 void http_conn_sweep(struct http_server *s);
 /* When the table is full, closes the connection that has been idle longest: nobody is kept out by

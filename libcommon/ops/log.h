@@ -77,8 +77,9 @@ void log_write(enum log_severity severity, const char *message, const struct log
 #define log_error(message, ...)   log_write(LOG_ERROR, (message), LOG_FIELDS(__VA_ARGS__))
 
 /* The pseudonym that log_write would print, for other places that need the same: the first 8 bytes
- * of HMAC-SHA256 under SHA-256(pseudonym key), in hex. out has 17 bytes. */
-void log_pseudonym(struct str value, char out[17]);
+ * of HMAC-SHA256 under SHA-256(pseudonym key), in hex. */
+#define LOG_PSEUDONYM_SIZE 17
+void log_pseudonym(struct str value, char out[LOG_PSEUDONYM_SIZE]);
 
 bool log_severity_parse(struct str name, enum log_severity *ret);
 uint64_t log_lines_lost(void); /* writes the kernel refused (disk full): counted, never fatal */

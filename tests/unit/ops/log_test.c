@@ -164,6 +164,27 @@ static void test_log_write_pseudonym_is_keyed_and_never_the_value(void **state)
     assert_memory_not_equal(first, hex, 16);
 }
 
+/* The pseudonym is a function of the value, whichever value the thread wrote before. */
+static void test_log_pseudonym_of_any_length_after_any_other(void **state)
+{
+    (void)state;
+    char text[80];
+    memset(text, 'a', sizeof(text));
+    for (size_t len = 1; len <= sizeof(text); len++) {
+        char hash_hex[LOG_PSEUDONYM_SIZE];
+        char pseudonym[LOG_PSEUDONYM_SIZE];
+        unsigned char key[SHA256_BYTES];
+        unsigned char hash[SHA256_BYTES];
+        sha256(SALT, key);
+        hmac_sha256(str_n(key, sizeof(key)), str_n(text, len), hash);
+        hex_encode(hash, 8, hash_hex);
+        for (int round = 0; round < 2; round++) {
+            log_pseudonym(str_n(text, len), pseudonym);
+            assert_string_equal(pseudonym, hash_hex);
+        }
+    }
+}
+
 /* V-F10: what looks like a number of a person but is none comes out unharmed. */
 static void test_log_write_masks_leave_counters_times_and_ids_alone(void **state)
 {
@@ -436,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_log_write_tagged_fields_have_their_form),
         cmocka_unit_test(test_log_write_kennitala_only_the_mask_comes_out),
         cmocka_unit_test(test_log_write_pseudonym_is_keyed_and_never_the_value),
+        cmocka_unit_test(test_log_pseudonym_of_any_length_after_any_other),
         cmocka_unit_test(test_log_write_masks_leave_counters_times_and_ids_alone),
         cmocka_unit_test(test_log_write_hostile_text_stays_one_valid_line),
         cmocka_unit_test(test_log_write_group_too_long_goes_whole),

@@ -1,6 +1,7 @@
 /* account.c - see account.h */
 #include "service/account.h"
 
+#include "cloud/member_document.h"
 #include "service/account_cache.h"
 #include "service/state.h"
 
@@ -102,34 +103,44 @@ static void read_roles(const cJSON *fields, struct account *ret)
     }
 }
 
+/* The record no client can write wins over the document one could (M-F02). */
+static bool is_active(const struct fs_document *member, const struct fs_document *record)
+{
+    const struct fs_document *from = record->exists ? record : member;
+    const char *path = record->exists ? "status" : "membership.status";
+    struct str status = STR("");
+    bool active = false;
+
+    if (!from->exists)
+        return false;
+    if (record->exists || fs_get(member->fields, path))
+        return fs_get_str(from->fields, path, &status) && str_eq_text(status, "active");
+    /* Documents of the first schema (contract §5.1). */
+    return fs_get_bool(member->fields, "membership.is_active", &active) && active;
+}
+
 /* Nothing there means no role and no membership: that is an answer too. */
 static void ask_records(struct service_state *state, struct str uid, const char *kennitala,
                         struct arena *a, int64_t deadline_ms, struct account *ret)
 {
-    struct fs_document found[2] = {{0}};
-    struct str paths[2], status = STR("");
+    struct fs_document found[3] = {{0}}; /* the member's two first */
+    struct str paths[3];
     struct error e = {0};
-    size_t count = 0, user = 0, member = 0;
+    size_t count = kennitala[0] ? 2 : 0, user = count;
 
-    if (firestore_id_is_valid(uid)) {
-        user = ++count;
-        paths[user - 1] = arena_printf(a, "users/%.*s", STR_ARG(uid));
-    }
-    if (kennitala[0]) {
-        member = ++count;
-        paths[member - 1] = arena_printf(a, "members/%s", kennitala);
-    }
+    if (kennitala[0])
+        member_document_paths(a, kennitala, paths);
+    if (firestore_id_is_valid(uid))
+        paths[count++] = arena_printf(a, "users/%.*s", STR_ARG(uid));
     if (count > 0 &&
         !firestore_get_all(state->firestore, paths, count, NULL, a, deadline_ms, found, &e)) {
         log_warning("member record not looked up", LOG_TEXT("reason", str_from(e.detail)));
         return;
     }
     ret->records_known = true;
-    if (user && found[user - 1].exists)
-        read_roles(found[user - 1].fields, ret);
-    if (member && found[member - 1].exists &&
-        fs_get_str(found[member - 1].fields, "membership.status", &status))
-        ret->is_active = str_eq_text(status, "active");
+    if (count > user && found[user].exists)
+        read_roles(found[user].fields, ret);
+    ret->is_active = kennitala[0] && is_active(&found[0], &found[1]);
 }
 
 static void look_up(void *context, struct str uid, const char *kennitala, struct arena *a,

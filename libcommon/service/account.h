@@ -3,7 +3,8 @@
  *
  * A token says what was true when it was issued, up to an hour ago. Services with USES_ACCOUNT ask
  * what is true now: is the account disabled or revoked (Firebase Authentication), which roles has
- * it (`users/{uid}`), is the person an active member (`members/{kennitala}`). The answer is kept
+ * it (`users/{uid}`), is the person an active member (the record of `members/{kennitala}` that no
+ * client can write; the document itself where there is none). The answer is kept
  * for ACCOUNT_CACHE_S, so a change bites within that time (V-G6); authenticate() puts it into the
  * request. Without the look-up (ACCOUNT_CHECK=off, or a service without USES_ACCOUNT) the token
  * alone counts.

@@ -89,6 +89,20 @@ def managing(stack, records, checking):
 # --- membership ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("document,record,proven", [
+    ({"status": "active"}, "inactive", False), ({"status": "inactive"}, "active", True), ({"status": "active"}, None, True),
+    (None, "active", True), ({"is_active": True}, None, True), ({"is_active": True}, "inactive", False),
+    ({"status": "inactive", "is_active": True}, None, False), ({"is_active": "yes"}, None, False)])
+def test_record_no_member_can_write_wins(stack, records, checking, managing, document, record, proven):
+    """M-F02 where votes are cast: a status that the member once could write is no proof against the register's record."""
+    claims = records.person(status=None, member=None)
+    if document is not None:
+        records.write(f"members/{claims['kennitala']}", membership=document)
+    if record is not None:
+        records.write(f"members/{claims['kennitala']}/server/membership", status=record)
+    assert enter(stack, checking, claims).vote(managing.publish(), "Já").status == (201 if proven else 403)
+
+
 @pytest.mark.parametrize("claim,status,proven", [
     # claim isMember, live record, proven member (requirements, words)
     (True, "active", True), (True, "inactive", False), (True, "", False), (True, None, False),

@@ -49,10 +49,20 @@ static bool take_body(struct fs_transaction *tx, void *context, struct arena *a,
     return true;
 }
 
+/* Again when it fails: an answer that got lost would otherwise leave a lease nobody works under.
+ * The owner knows its own, so twice is as good as once. */
+static bool run(struct taking *t, firestore_transaction_body *body, struct error *e)
+{
+    struct firestore *fs = t->lease->firestore;
+
+    return firestore_transaction(fs, body, t, t->deadline_ms, NULL) ||
+           firestore_transaction(fs, body, t, t->deadline_ms, e);
+}
+
 bool lease_take(const struct lease *lease, int64_t deadline_ms, bool *ret_is_ours, struct error *e)
 {
     struct taking t = {.lease = lease, .deadline_ms = deadline_ms};
-    bool ok = firestore_transaction(lease->firestore, take_body, &t, deadline_ms, e);
+    bool ok = run(&t, take_body, e);
 
     *ret_is_ours = ok && t.is_ours;
     return ok;
@@ -79,6 +89,6 @@ void lease_give(const struct lease *lease, int64_t deadline_ms)
 {
     struct taking t = {.lease = lease, .deadline_ms = deadline_ms};
 
-    if (!firestore_transaction(lease->firestore, give_body, &t, deadline_ms, NULL))
+    if (!run(&t, give_body, NULL))
         return;
 }

@@ -9,6 +9,7 @@ import pytest
 
 import audit_support as audit
 from firestore_emulator import typed
+from flaky import Flaky
 from members import MembersStack, why_no_google
 from suite import call, kennitala
 
@@ -167,6 +168,23 @@ def test_cleanup_two_at_once_never_pass_the_bound(stack, service):
     assert {reply.status for reply in replies} <= {200, 409} and 200 in {reply.status for reply in replies}
     assert len(left(stack)) >= 98  # of two runs in a row the second also counts the first one's two entries
     stack.trail.verify()
+
+
+@pytest.mark.parametrize("part, mode", [("life", "after"), ("end", "before")])
+def test_cleanup_answer_about_the_lease_lost_once_does_not_stop_the_next(stack, part, mode):
+    """Else nobody may clean until the lease of a run that has ended is over."""
+    stack.clear("leases")
+    flaky = Flaky(stack.firestore_host)
+    try:
+        service = stack.start("cleanupauditlogs", FIRESTORE_EMULATOR_HOST=flaky.host)
+        flaky.fail(":commit", mode, times=1, body=b'"update"' if part == "life" else b'"delete"')
+        result_of(clean(stack, service, keep_count=1000))
+        assert flaky.rules[0][2] == 0, "nothing was made to fail"
+        assert stack.find("leases") == {}
+        result_of(clean(stack, service, keep_count=1000))
+    finally:
+        flaky.close()
+        stack.stop_own()
 
 
 @pytest.mark.parametrize("roles, status", [(None, 403), (["member"], 403), ("admin", 403), (["superuser"], 200)])

@@ -16,6 +16,7 @@ struct keys {
     struct str path;
     unsigned char seal_key[SHA256_BYTES];
     char fingerprint[SHA256_HEX_SIZE];
+    char call[UUID_TEXT_SIZE]; /* tells this call's claim from another one's */
 };
 
 static struct str key_of(const struct request *req, const struct profile_update *update)
@@ -40,6 +41,7 @@ static void derive(const struct request *req, const struct profile_update *updat
     (void)json_write(&text, update->updates);
     sha256_hex(buf_str(&text), ret->fingerprint);
     buf_done(&text);
+    uuid_v4(ret->call);
 }
 
 static bool claim(const struct request *req, const struct keys *keys,
@@ -49,11 +51,25 @@ static bool claim(const struct request *req, const struct keys *keys,
     struct fs_write write = {.kind = FS_SET, .path = keys->path, .fields = fields};
 
     fs_add_text(fields, "fingerprint", keys->fingerprint);
+    fs_add_text(fields, "call", keys->call);
     fs_add_time_ms(fields, "startedAt", req->http->arrived_unix_ms);
     fs_add_time_ms(fields, "expiresAt", req->http->arrived_unix_ms + TTL_MS);
     member_document_guard(&write, abandoned);
     return firestore_commit(service_firestore(req->state), &write, 1, NULL, req->arena,
                             req->deadline_ms, NULL, e);
+}
+
+/* The claim stands although it was answered with a failure: the answer got lost. Nobody else would
+ * free the key for ABANDON_MS. */
+static bool is_claimed(const struct request *req, const struct keys *keys)
+{
+    struct fs_document document;
+    struct str call;
+
+    return firestore_get(service_firestore(req->state), keys->path, NULL, req->arena,
+                         req->deadline_ms, &document, NULL) &&
+           document.exists && fs_get_str(document.fields, "call", &call) &&
+           str_eq_text(call, keys->call);
 }
 
 static enum once refuse(struct response *res, enum error_code code, const char *message)
@@ -106,7 +122,7 @@ enum once once_begin(const struct request *req, struct response *res,
         if (req->http->arrived_unix_ms - started_ms < service->settings->abandoned_after_ms)
             return refuse(res, ERR_ABORTED, "The same request is still running.");
     }
-    if (claim(req, &keys, &known, &e))
+    if (claim(req, &keys, &known, &e) || is_claimed(req, &keys))
         return ONCE_GO;
     if (e.code == ERR_CONFLICT || e.code == ERR_FAILED_PRECONDITION)
         return refuse(res, ERR_ABORTED, "The same request is still running.");
@@ -136,6 +152,7 @@ void once_end(const struct request *req, const struct profile_update *update, co
 {
     struct error e = {0};
     struct keys keys;
+    bool ok = false;
 
     if (key_of(req, update).len == 0)
         return;
@@ -145,7 +162,10 @@ void once_end(const struct request *req, const struct profile_update *update, co
 
     if (reply)
         keep(req, &keys, reply, &write);
-    if (!firestore_commit(service_firestore(req->state), &write, 1, NULL, req->arena,
-                          clock_mono_ms() + END_TIMEOUT_MS, NULL, &e))
+    /* Twice: without it the key is taken for ABANDON_MS, and whoever repeats has to wait. */
+    for (int i = 0; !ok && i < 2; i++)
+        ok = firestore_commit(service_firestore(req->state), &write, 1, NULL, req->arena,
+                              clock_mono_ms() + END_TIMEOUT_MS, NULL, &e);
+    if (!ok)
         log_warning("idempotency record not written", LOG_TEXT("reason", str_from(e.detail)));
 }

@@ -12,6 +12,7 @@ import pytest
 import django_register
 from django_register import Django
 from evidence import canary
+from flaky import Flaky
 from members import MembersStack, why_no_google
 from suite import TcpProxy, kennitala, wait_until
 
@@ -324,6 +325,23 @@ def test_failed_update_frees_its_key(person, service):
     person.register.fault("PATCH", "/api/full/", "status", code=500)
     assert person.update(service, {"name": "Aftur"}, headers=headers).status == 503
     assert person.update(service, {"name": "Aftur"}, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("which", ["claim", "reply"])
+def test_answer_about_the_key_lost_once_is_not_noticed(members, person, start, which):
+    """Else it stays taken for two minutes, and whoever repeats is told to wait for a call that has ended."""
+    flaky = Flaky(members.firestore_host)
+    try:
+        service = start(FIRESTORE_EMULATOR_HOST=flaky.host)
+        headers = {"X-Idempotency-Key": secrets.token_hex(8)}
+        flaky.fail(":commit", "after" if which == "claim" else "before", times=1,
+                   body=b"profile_updates" if which == "claim" else b'"reply"')
+        first = person.update(service, {"name": "Samt"}, headers=headers)
+        assert first.status == 200 and flaky.rules[0][2] == 0, first
+        again = person.update(service, {"name": "Samt"}, headers=headers)
+        assert again.status == 200 and again.json == first.json and len(person.patches()) == 1
+    finally:
+        flaky.close()
 
 
 # --- faults of the register ---

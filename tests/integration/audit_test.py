@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import secrets
 import threading
 import time
 
@@ -52,13 +53,14 @@ def send(service, number, event_id, before=None, after=None, **more):
 
 def test_event_binary_json_is_recorded(stack, service):
     number = kennitala()
-    stack.create_account("uid-admin-1")
-    stack.update_account("uid-admin-1", email="admin@example.is")
+    uid = f"uid-admin-{secrets.token_hex(4)}"
+    stack.create_account(uid)
+    stack.update_account(uid, email=f"{uid}@example.is")
     reply = send(service, number, "e-1", member(number), member(number, email=canary("new@example.is")),
-                 auth=("app_user", "uid-admin-1"))
+                 auth=("app_user", uid))
     assert reply.status == 204, reply
     name, entry = only_entry(stack)
-    assert (entry["adminId"], entry["adminEmail"], entry["action"]) == ("uid-admin-1", "admin@example.is", "update")
+    assert (entry["adminId"], entry["adminEmail"], entry["action"]) == (uid, f"{uid}@example.is", "update")
     assert entry["memberId"] == number[:6] + "-****" and entry["changes"]["diff"] == ["profile.email"]
     assert entry["changes"]["before"] == {} and entry["changes"]["after"]["profile.email"].startswith("sealed:")
     assert entry["source"] == "firestore-trigger" and entry["success"] is True

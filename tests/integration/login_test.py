@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -152,12 +153,12 @@ def test_login_again_same_uid_and_updates(members, kenni, login):
 def test_login_known_person_keeps_uid_of_the_former_deployment(members, kenni, login):
     who = person()
     number = who["national_id"]
-    members.set("users/old-uid-" + number[:4], kennitala=f"{number[:6]}-{number[6:]}", fullName="X", roles=["member", "admin"],
-                isMember=True)
-    members.create_account("old-uid-" + number[:4], {"isMember": True, "other": 7, "roles": ["member"]})
+    old = "old-uid-" + secrets.token_hex(4)
+    members.set(f"users/{old}", kennitala=f"{number[:6]}-{number[6:]}", fullName="X", roles=["member", "admin"], isMember=True)
+    members.create_account(old, {"isMember": True, "other": 7, "roles": ["member"]})
     reply = post(login, kenni.login(**who))
     uid = reply.json["uid"]
-    assert uid == "old-uid-" + number[:4]
+    assert uid == old
     assert members.get(f"users/{uid}")["kennitala"] == number  # the hyphen is gone
     assert members.get(f"users/{uid}")["isMember"] is True
     claims = members.claims(uid)

@@ -31,7 +31,7 @@ struct control {
     uint32_t fail_at; /* from 1 */
     uint32_t count;
     uint32_t fired;
-    char what[64];
+    char what[192]; /* a statement, or the URL of an HTTP attempt */
 };
 
 static struct control *control;
@@ -169,7 +169,11 @@ PGconn *PQconnectStartParams(const char *const *keywords, const char *const *val
 CURLcode curl_easy_perform(CURL *curl)
 {
     CURLcode (*perform_it)(CURL *) = real("curl_easy_perform");
-    uint32_t mode = turn("http");
+    char *url = NULL;
+
+    (void)curl_easy_getinfo(curl, CURLINFO_EFFECTIVE_URL, &url); /* known once it is set */
+
+    uint32_t mode = turn(url ? url : "http");
 
     if (mode == BEFORE)
         return CURLE_COULDNT_CONNECT;

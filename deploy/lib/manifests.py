@@ -135,8 +135,29 @@ def fill_in(text, values):
 
 
 def access():
+    """service -> its roles and invokers."""
+    found = access_file()
+    del found["with_settings"]
+    return found
+
+
+def access_file():
     with open(os.path.join(MANIFESTS, "access.yaml"), encoding="utf-8") as text:
         return yaml.safe_load(text)
+
+
+def grants_of_settings(manifest):
+    """(role, kind, name) for what the manifest's settings switch on; of the project kind and name are None."""
+    own = environment(manifest)
+    for setting, grants in access_file()["with_settings"].items():
+        name, _, value = setting.partition("=")
+        if own.get(name) != value:
+            continue
+        for grant in grants:
+            places = [(kind, own.get(key, usual)) for kind in ("topics", "subscriptions")
+                      for key, usual in grant.get(kind, {}).items()]
+            for kind, place in places or [(None, None)]:
+                yield grant["role"], kind, place
 
 
 def log_exclusion():

@@ -5,7 +5,9 @@
 // setup() registers a voting token for each vote, as events does; then 300 members vote at once, and 300 a second for
 // five seconds. A 503 is asked again as the portals do: twice at most, after Retry-After. The thresholds are the
 // success criteria, so k6 itself leaves with 99 when one is missed. Writes result.json (or RESULT) for
-// `deploy/loadtest/run --judge`. The election must be one for rehearsals: its votes are real rows.
+// `deploy/loadtest/run --judge`. With RESULTS, a folder that outlives the run (of the job: a bucket), it stores
+// cloud-TIME.json there instead and is held against the folder's cloud.json, which the first run that passes becomes.
+// The election must be one for rehearsals: its votes are real rows.
 import crypto from 'k6/crypto';
 import exec from 'k6/execution';
 import http from 'k6/http';
@@ -18,8 +20,12 @@ const RETRIES = 2;
 const URL = __ENV.ELECTIONS_URL;
 const BATCH = 20;
 
-// Where a stored result is named, its p95 counts as well: half as slow again is a failure (as in judge.py).
-const stored = __ENV.STORED ? JSON.parse(openOrEmpty(__ENV.STORED)) : {};
+const WHERE = __ENV.WHERE || 'cloud';
+const RESULTS = __ENV.RESULTS;
+const MEASURE = RESULTS ? `${RESULTS}/${WHERE}.json` : __ENV.STORED;
+
+// Where there is a stored result, its p95 counts as well: half as slow again is a failure (as in judge.py).
+const stored = MEASURE ? JSON.parse(openOrEmpty(MEASURE)) : {};
 
 function openOrEmpty(path) {
     try {
@@ -118,6 +124,10 @@ export function rate(data) {
     vote('rate', data.tokens[HALL + exec.scenario.iterationInTest]);
 }
 
+function passed(data) {
+    return Object.values(data.metrics).every((one) => Object.values(one.thresholds || {}).every((limit) => limit.ok));
+}
+
 function total(data, name) {
     return data.metrics[name] ? data.metrics[name].values.count : 0;
 }
@@ -132,7 +142,9 @@ export function handleSummary(data) {
             p95_ms: trend ? trend.values['p(95)'] : 1e9,
         };
     }
-    const result = { taken: new Date().toISOString().slice(0, 19) + 'Z', where: __ENV.WHERE || 'cloud', scenes, stored: null };
-    const text = JSON.stringify(result, null, 1) + '\n';
-    return { stdout: text, [__ENV.RESULT || 'result.json']: text };
+    const taken = new Date().toISOString().slice(0, 19) + 'Z';
+    const text = JSON.stringify({ taken, where: WHERE, scenes, stored: null }, null, 1) + '\n';
+    const files = { stdout: text, [RESULTS ? `${RESULTS}/${WHERE}-${taken}.json` : __ENV.RESULT || 'result.json']: text };
+    if (RESULTS && !stored.scenes && passed(data)) files[MEASURE] = text;
+    return files;
 }

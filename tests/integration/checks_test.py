@@ -73,6 +73,8 @@ FAULTS = [
     ("documents", "README.md", "`thing_test.py::test_gone`\n", "there is no test thing_test.py::test_gone"),
     ("documents", "SECURITY.md", "## Promises\n\n| Nr | Promise | Tests |\n|---|---|---|\n| 1 | all is well | |\n",
      "SECURITY.md:5: this promise names no test"),
+    ("documents", "SECURITY.md", "## Threats\n\n| Threat | Promises |\n|---|---|\n| thieves | 7 |\n",
+     "SECURITY.md:5: this threat names no promise"),
     ("documents", "tests/requirements.md", "| Nr | What | Tests |\n|---|---|---|\n| V-A1 | all is well | |\n",
      "tests/requirements.md:3: V-A1 names no test"),
     ("documents", "tests/requirements.md", "| V-A1 | speed | `tests/` |\n| V-A1 | again | `tests/` |\n",

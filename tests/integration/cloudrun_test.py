@@ -141,6 +141,80 @@ def test_roles_are_least_privilege():
         assert sql == ("DATABASE_HOST" in uses)
 
 
+# Which role a call of Google's asks for. Of a pair the second includes the first.
+READ, WRITE = "roles/datastore.viewer", "roles/datastore.user"
+ASK, CHANGE = "roles/firebaseauth.viewer", "roles/firebaseauth.admin"
+CALLS = {
+    r"firestore_(get|get_all|query|count)": {READ},
+    r"firestore_(commit|batch_write|transaction)|audit_log_append|lease_take": {WRITE},
+    r"member_document_sync": {WRITE}, r"member_access_end": {WRITE, CHANGE},
+    r"identity_lookup|live_account_is_\w+": {ASK}, r"identity_(create|update_claims)": {CHANGE},
+    r"identity_custom_token": {"roles/iam.serviceAccountTokenCreator"},
+}
+SETTINGS = {"DATABASE_HOST": {"roles/cloudsql.client"}, "ACCOUNT_CHECK": {READ, ASK}}
+
+
+def roles_used(service):
+    """By what its sources call and what its settings make libcommon call."""
+    folder = os.path.join(evidence.ROOT, "services", service)
+    sources = "".join(open(os.path.join(folder, name), encoding="utf-8").read()
+                      for name in sorted(os.listdir(folder)) if name.endswith(".c"))
+    found = set()
+    for call, roles in CALLS.items():
+        if re.search(rf"\b({call})\(", sources):
+            found |= roles
+    for setting, roles in SETTINGS.items():
+        if setting in table(service):
+            found |= roles
+    return found - {one for one, more in ((READ, WRITE), (ASK, CHANGE)) if more in found}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_google_api_it_can_call_has_its_role_and_no_other(service):
+    access = manifests.access()[service]
+    assert {*access["roles"], *access.get("self_roles", [])} == roles_used(service)
+
+
+def with_settings(service, **settings):
+    manifest = manifests.load(service)
+    manifests.container(manifest)["env"] += [{"name": name, "value": value} for name, value in settings.items()]
+    return manifest
+
+
+def test_what_a_setting_switches_on_brings_its_roles():
+    switches = manifests.access_file()["with_settings"]
+    for name in ("VOTE_QUEUE", "OTEL_EXPORTER_OTLP_AUTH"):
+        assert name in table("elections"), "a switch the service does not know"
+    assert set(switches) == {"VOTE_QUEUE=on", "OTEL_EXPORTER_OTLP_AUTH=google"}
+    assert list(manifests.grants_of_settings(manifests.load("elections"))) == [], "nothing more while they are off"
+    granted = set(manifests.grants_of_settings(with_settings("elections", VOTE_QUEUE="on", VOTE_QUEUE_DEAD_TOPIC="other")))
+    known = table("elections")
+    assert granted == {("roles/pubsub.publisher", "topics", known["VOTE_QUEUE_TOPIC"][1]),
+                       ("roles/pubsub.publisher", "topics", "other"),
+                       ("roles/pubsub.subscriber", "subscriptions", known["VOTE_QUEUE_SUBSCRIPTION"][1])}
+    for service in SERVICES:
+        assert "OTEL_EXPORTER_OTLP_AUTH" in table(service)
+        assert list(manifests.grants_of_settings(with_settings(service, OTEL_EXPORTER_OTLP_AUTH="google"))) \
+            == [("roles/telemetry.tracesWriter", None, None)]
+
+
+def test_the_queues_account_gets_its_topics(tmp_path):
+    """The command itself, in a copy of the tree whose manifest has the queue on."""
+    for part in ("cloudrun", "deploy/lib", "deploy/images"):
+        shutil.copytree(os.path.join(evidence.ROOT, part), tmp_path / part)
+    shutil.copy(DEPLOY, tmp_path / "deploy" / "cloudrun")
+    path = tmp_path / "cloudrun" / "elections.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace(
+        "          env:\n", '          env:\n            - name: VOTE_QUEUE\n              value: "on"\n'), encoding="utf-8")
+    done = subprocess.run([tmp_path / "deploy" / "cloudrun", "access", "--dry-run", "elections"], text=True,
+                          capture_output=True, check=False, env={**os.environ, "TAG": "x"})
+    assert done.returncode == 0, done.stderr
+    assert sorted(re.findall(r"gcloud pubsub (\S+) add-iam-policy-binding (\S+) .* --role (\S+)", done.stdout)) == [
+        ("subscriptions", "elections-votes-record", "roles/pubsub.subscriber"),
+        ("topics", "elections-votes", "roles/pubsub.publisher"), ("topics", "elections-votes-dead", "roles/pubsub.publisher")]
+    assert "pubsub" not in run("access", "--dry-run", "elections").stdout
+
+
 # --- the connection budget ------------------------------------------------------------------------------------
 
 
@@ -211,14 +285,62 @@ def test_the_load_test_is_a_job_google_knows():
     assert done.returncode == 0, done.stderr
     job = yaml.safe_load("\n".join(line[4:] for line in done.stdout.splitlines() if line.startswith("  | ")))
     task = job["spec"]["template"]["spec"]["template"]["spec"]
-    assert task["maxRetries"] == 0 and f'docker build -f deploy/loadtest/Dockerfile -t {task["containers"][0]["image"]} .' in done.stdout
+    assert task["maxRetries"] == 0 and f'docker build -f deploy/loadtest/Dockerfile -t {task["containers"][0]["image"]} --build-arg K6=' in done.stdout
     if google_messages.AVAILABLE:
         assert google_messages.unknown_fields("run", "v1", "Job", job) == []
     # Everything the script asks for is set.
     with open(os.path.join(evidence.ROOT, "deploy", "loadtest", "vote.js"), encoding="utf-8") as script:
         needed = re.search(r"for \(const name of \[(.*?)\]\)", script.read())[1]
-    assert {entry["name"] for entry in task["containers"][0]["env"]} == set(re.findall(r"'(\w+)'", needed))
+    container = task["containers"][0]
+    given = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert set(given) - {"RESULTS"} == set(re.findall(r"'(\w+)'", needed))
+    # The folder it stores its results in is the bucket that was made, and its account may write there.
+    (volume,), (mount,) = task["volumes"], container["volumeMounts"]
+    bucket = volume["csi"]["volumeAttributes"]["bucketName"]
+    assert mount["name"] == volume["name"] and given["RESULTS"] == mount["mountPath"]
+    commands = [line[2:] for line in done.stdout.splitlines() if line.startswith("$ ")]
+    assert any(f"buckets create gs://{bucket} " in command for command in commands)
+    who = f"serviceAccount:{task['serviceAccountName']}"
+    assert [re.search(r"(\S+) (?:--project \S+ )?--member (\S+) --role (\S+)$", command).groups() for command in commands
+            if "binding" in command] == [("events-s2s-key", who, "roles/secretmanager.secretAccessor"),
+                                         (f"gs://{bucket}", who, "roles/storage.objectUser")]
     assert run("load-test", "--dry-run").returncode == 1, "no rehearsal election, no load test"
+
+
+def test_images_are_built_on_pinned_ones(tmp_path):
+    """A recorder in Docker's place, in a copy of the tree."""
+    for part in ("cloudrun", "deploy/lib", "deploy/images"):
+        shutil.copytree(os.path.join(evidence.ROOT, part), tmp_path / part)
+    shutil.copy(DEPLOY, tmp_path / "deploy" / "cloudrun")
+    pins = tmp_path / "deploy" / "images" / "pins.env"
+    pins.unlink(missing_ok=True)
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\necho docker "$@" >>"$LOG"\n'
+                      'case "$1" in image) echo "[\\"debian@sha256:$DIGEST\\"]" ;; esac\n', encoding="ascii")
+    docker.chmod(0o755)
+    csv = tmp_path / "rows.csv"
+    csv.touch()
+
+    def cloudrun(*arguments, digest="a" * 64):
+        return subprocess.run([tmp_path / "deploy" / "cloudrun", *arguments], text=True, capture_output=True, check=False,
+                              env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TAG": "x", "REGISTRY_CSV": str(csv),
+                                   "DIGEST": digest, "LOG": str(tmp_path / "log")})
+
+    refused = cloudrun("image", "healthz")
+    assert refused.returncode == 1 and "deploy/cloudrun pin" in refused.stderr and not (tmp_path / "log").exists()
+    assert cloudrun("pin", "--dry-run").returncode == 0 and not pins.exists()
+    assert cloudrun("pin", digest="short").returncode == 1 and not pins.exists()
+    assert cloudrun("pin").returncode == 0
+    base = f"docker.io/library/debian:bookworm-slim@sha256:{'a' * 64}"
+    assert pins.read_text(encoding="ascii").splitlines() == [f"BASE={base}", f"K6=docker.io/grafana/k6:0.54.0@sha256:{'a' * 64}"]
+    assert cloudrun("image", "healthz").returncode == 0
+    built, pushed = (tmp_path / "log").read_text(encoding="ascii").splitlines()[-2:]
+    assert f"--build-arg BASE={base} " in built and "docker push" in pushed
+    # The tags are those of the Dockerfiles.
+    for name, place in (("BASE", "deploy/Dockerfile"), ("K6", "deploy/loadtest/Dockerfile")):
+        with open(os.path.join(evidence.ROOT, place), encoding="utf-8") as source:
+            tag = re.search(rf"^ARG {name}=(\S+)$", source.read(), re.MULTILINE)[1]
+        assert f"{name}={tag}@" in pins.read_text(encoding="ascii")
 
 
 def test_a_missing_value_stops_it():

@@ -14,8 +14,8 @@ from voting import create_election, register, vote
 
 OPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "ops")
 TOOL = os.path.join(OPS, "cost-report")
-PRICES = "cpu\tvCPU-second\t1\t0\tnow\tx\nmemory\tGiB-second\t10\t5\tnow\tx\nrequests\trequest\t100\t0\tnow\tx\n" \
-         "egress\tGiB\t0\t0\tnow\tx\nlogs\tGiB\t0\t0\tnow\tx\n"
+PRICES = "cpu\tvCPU-second\t1\t0\tnow\tvendor\tx\nmemory\tGiB-second\t10\t5\tnow\tvendor\tx\nrequests\trequest\t100\t0\tnow\tvendor\tx\n" \
+         "egress\tGiB\t0\t0\tnow\tvendor\tx\nlogs\tGiB\t0\t0\tnow\tvendor\tx\n"
 
 loader = importlib.machinery.SourceFileLoader("cost_report", TOOL)
 cost = importlib.util.module_from_spec(importlib.util.spec_from_loader("cost_report", loader))
@@ -106,6 +106,7 @@ def test_prices_name_date_and_source():
     assert set(prices) == set(cost.ITEMS)
     for price in prices.values():
         assert price["usd"] > 0 and price["source"].startswith("https://cloud.google.com/") and price["as_of"].startswith("20")
+        assert price["checked"] in cost.CHECKED and ", \"" in price["source"], "the page, and where on it"
 
 
 # --- real lines ---------------------------------------------------------------------------------------------------
@@ -146,6 +147,15 @@ def test_real_services_of_two_organisations_and_their_export(stack, tmp_path):
     for row in through["rows"]:
         for key in ("requests", "errors", "cpu", "memory", "egress", "mean_ms"):
             assert row[key] == pytest.approx(by_tenant[row["tenant"]][key]), key
+
+
+def test_table_says_which_prices_nobody_verified(tmp_path):
+    (tmp_path / "p.tsv").write_text(PRICES.replace("egress\tGiB\t0\t0\tnow\tvendor", "egress\tGiB\t0\t0\tnow\tmemory"))
+    out = run("--prices", tmp_path / "p.tsv", "-", stdin=text([line("hverfi")]))[1]
+    assert "egress 0/GiB (now, not verified)" in out and out.count("not verified") == 1
+    (tmp_path / "p.tsv").write_text(PRICES.replace("vendor", "surely", 1))
+    code, _, error = run("--prices", tmp_path / "p.tsv", "-", stdin=text([line("hverfi")]))
+    assert code == 2 and "cpu is checked by one of" in error
 
 
 def test_table_for_people_names_tenants_and_prices():

@@ -11,24 +11,28 @@ import yaml
 
 import evidence
 import google_messages
-from suite import wait_until
+from suite import BIN_DIR, wait_until
 from voting import create_election, in_parallel, register, vote
 
 FOLDER = os.path.join(evidence.ROOT, "deploy", "monitoring")
-# What the provider demands of each type, and what we always want; blocks count as attributes.
+PEERS = os.path.join(evidence.ROOT, "tests", "peers")
+# What we always want, beside what the provider demands; blocks count as attributes.
 RESOURCES = {
-    "google_logging_metric": {"name", "filter", "metric_descriptor", "label_extractors"},
-    "google_monitoring_alert_policy": {"display_name", "combiner", "conditions", "notification_channels", "documentation"},
-    "google_monitoring_dashboard": {"dashboard_json"},
-    "google_monitoring_notification_channel": {"type", "labels"},
-    "google_monitoring_uptime_check_config": {"display_name", "timeout", "http_check", "monitored_resource"},
+    "google_logging_metric": {"label_extractors", "metric_descriptor"},
+    "google_monitoring_alert_policy": {"notification_channels", "documentation", "severity"},
+    "google_monitoring_dashboard": set(),
+    "google_monitoring_notification_channel": {"labels"},
+    "google_monitoring_uptime_check_config": {"http_check", "monitored_resource"},
 }
+OF_TERRAFORM = {"for_each", "count", "depends_on", "lifecycle", "provider"}
 # Metrics Google makes by itself, with the resource they are of (Cloud Run, Cloud SQL, log-based).
 GOOGLES = {
     "run.googleapis.com/request_count": "cloud_run_revision",
     "run.googleapis.com/request_latencies": "cloud_run_revision",
     "run.googleapis.com/container/instance_count": "cloud_run_revision",
     "cloudsql.googleapis.com/database/postgresql/num_backends": "cloudsql_database",
+    "pubsub.googleapis.com/subscription/oldest_unacked_message_age": "pubsub_subscription",
+    "pubsub.googleapis.com/subscription/num_undelivered_messages": "pubsub_subscription",
 }
 LABELS = {"run.googleapis.com/request_count": {"response_code_class", "response_code"}}
 PERSONAL = {"caller", "client", "correlation_id", "user_agent"}
@@ -51,30 +55,80 @@ def test_terraform_is_formatted():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def resources():
-    """(type, name) -> its attributes and blocks; fmt has seen to it that they are indented by two."""
-    found = {}
-    for match in re.finditer(r'^resource "(\w+)" "(\w+)" \{\n(.*?)^\}', text("main.tf"), re.MULTILINE | re.DOTALL):
-        names = re.findall(r'^  (?:dynamic ")?(\w+)"?(?= *=| \{)', match[3], re.MULTILINE)
-        found[match[1], match[2]] = set(names)
+def parsed(source):
+    """As HashiCorp's own parser reads it, as JSON; None when it does not."""
+    if not os.path.isdir(os.path.join(PEERS, "node_modules", "@cdktf", "hcl2json")):
+        pytest.skip("tests/peers is not installed")
+    run = subprocess.run(
+        ["node", "-e", "require('@cdktf/hcl2json').parse('main.tf', require('fs').readFileSync(0, 'utf8'))"
+         ".then((read) => console.log(JSON.stringify(read)), () => process.exit(3))"],
+        cwd=PEERS, input=source, text=True, capture_output=True, check=False, timeout=60)
+    assert run.returncode in (0, 3), run.stderr
+    return json.loads(run.stdout) if run.returncode == 0 else None
+
+
+def faults_of(block, schema, place):
+    """What the provider would refuse: unknown attributes, missing ones, blocks that are none."""
+    given = {name: value for name, value in block.items() if name != "dynamic"}
+    for name, blocks in block.get("dynamic", {}).items():
+        given[name] = [one["content"][0] for one in blocks]
+    for name, value in given.items():
+        if name not in schema:
+            yield f"{place} has no {name}"
+        elif "block" in schema[name] and name not in ("labels",):
+            for one in value:
+                yield from faults_of(one, schema[name]["block"], f"{place}.{name}")
+    for name, entry in schema.items():
+        if entry["required"] and name not in given:
+            yield f"{place} lacks {name}"
+
+
+def faults(source):
+    with open(os.path.join(evidence.ROOT, "tests", "data", "terraform", "google.json"), encoding="utf-8") as data:
+        provider = json.load(data)
+    read = parsed(source)
+    if read is None:
+        return ["no HCL"]
+    assert re.fullmatch(r"hashicorp/google 6\.\d+\.\d+", provider["provider"]), "main.tf asks for 6"
+    found = []
+    for kind, resources in read["resource"].items():
+        for name, (block,) in resources.items():
+            own = {key: value for key, value in block.items() if key not in OF_TERRAFORM}
+            found += faults_of(own, provider["resources"][kind], f"{kind}.{name}")
     return found
 
 
-def test_every_resource_is_known_and_complete():
-    found = resources()
-    assert {kind for kind, _ in found} == set(RESOURCES)
-    for (kind, name), attributes in found.items():
-        assert RESOURCES[kind] <= attributes, f"{kind}.{name} lacks {RESOURCES[kind] - attributes}"
+def test_the_provider_takes_every_resource():
+    assert faults(text("main.tf")) == []
+    read = parsed(text("main.tf"))
+    assert set(read["resource"]) == set(RESOURCES)
+    for kind, wanted in RESOURCES.items():
+        for block, in read["resource"][kind].values():
+            assert wanted <= {*block, *block.get("dynamic", {})}
+    version, = (one["required_providers"][0]["google"]["version"] for one in read["terraform"])
+    assert version.startswith("~> 6.")
+
+
+@pytest.mark.parametrize("old, new, fault", [
+    ("threshold_value    =", "treshold_value     =", "conditions.condition_threshold has no treshold_value"),
+    ("comparison         = conditions.value.comparison", "", "conditions.condition_threshold lacks comparison"),
+    ("  timeout      = \"10s\"", "", "google_monitoring_uptime_check_config.health lacks timeout"),
+    ("    use_ssl      = true", "    use_tls      = true", "http_check has no use_tls"),
+    ("    metric_kind = \"DELTA\"", "", "metric_descriptor lacks metric_kind"),
+    ("locals {", "locals {{", "no HCL"),
+])
+def test_what_the_provider_would_refuse_is_found(old, new, fault):
+    source = text("main.tf")
+    assert source.count(old) == 1
+    assert any(fault in one for one in faults(source.replace(old, new))), faults(source.replace(old, new))
 
 
 def test_references_lead_somewhere():
-    source = text("main.tf")
+    source, read = text("main.tf"), parsed(text("main.tf"))
     for kind, name in re.findall(r"\b(google_\w+)\.(\w+)", source):
-        assert (kind, name) in resources()
-    for name in re.findall(r"\bvar\.(\w+)", source):
-        assert f'variable "{name}"' in source
-    for name in re.findall(r"\blocal\.(\w+)", source):
-        assert re.search(rf"^  {name} += ", source, re.MULTILINE)
+        assert name in read["resource"][kind]
+    assert set(re.findall(r"\bvar\.(\w+)", source)) == set(read["variable"]), "each variable is there, and used"
+    assert set(re.findall(r"\blocal\.(\w+)", source)) == {name for block in read["locals"] for name in block}
     for name in re.findall(r'file\("\$\{path\.module\}/([^"]+)"', source):
         assert os.path.exists(os.path.join(FOLDER, name))
     # Placeholders of alerts.yaml are those main.tf fills in.
@@ -162,14 +216,29 @@ def check_filter(parts):
     return metric, known
 
 
-def test_the_four_alerts_are_those_that_were_asked_for():
-    assert set(ALERTS) == {"elections_errors", "database_connections", "instances_below_expected", "pool_exhausted"}
+def test_the_alerts_are_those_that_were_asked_for():
+    assert set(ALERTS) == {"elections_errors", "database_connections", "instances_below_expected", "pool_exhausted",
+                           "vote_queue_waits", "vote_queue_dead"}
     errors = ALERTS["elections_errors"]["conditions"][0]
     assert (errors["threshold"], errors["duration"], errors["comparison"]) == (0.05, "60s", "COMPARISON_GT")
     assert set(errors["of"]) == set(errors["filter"]) - {'metric.labels.response_code_class="5xx"'}
     assert ALERTS["database_connections"]["conditions"][0]["duration"] == "60s"
     assert "max_connections * 0.8" in text("main.tf")
     assert ALERTS["instances_below_expected"]["combiner"] == "AND"
+
+
+def test_the_queues_alerts_watch_the_subscriptions_that_are_set_up():
+    """Those of the service's settings, and of the commands its README gives."""
+    watched = {name: re.search(r'subscription_id="([^"]+)"', " ".join(ALERTS[name]["conditions"][0]["filter"]))[1]
+               for name in ("vote_queue_waits", "vote_queue_dead")}
+    settings = subprocess.run([os.path.join(BIN_DIR, "elections"), "--print-config"], text=True, capture_output=True,
+                              check=True).stdout
+    usual = dict(re.findall(r"^(VOTE_QUEUE_\w+) +text +(\S+)", settings, re.MULTILINE))
+    assert watched["vote_queue_waits"] == usual["VOTE_QUEUE_SUBSCRIPTION"]
+    with open(os.path.join(evidence.ROOT, "services", "elections", "README.md"), encoding="utf-8") as readme:
+        made = dict(re.findall(r"subscriptions create (\S+) --topic (\S+)", readme.read()))
+    assert made == {watched["vote_queue_waits"]: usual["VOTE_QUEUE_TOPIC"],
+                    watched["vote_queue_dead"]: usual["VOTE_QUEUE_DEAD_TOPIC"]}
 
 
 @pytest.mark.parametrize("name", ALERTS)

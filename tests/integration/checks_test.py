@@ -1,5 +1,6 @@
 """The checks of tests/lint and of tests/run can fail: each is shown one fault it must find, and a clean tree."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -165,3 +166,21 @@ def test_hardening_each_missing_flag_is_found(tmp_path, other, finding):
     run = subprocess.run([os.path.join(ROOT, "tests", "lint", "hardening"), tmp_path / "bin"], text=True,
                          stdout=subprocess.PIPE, check=False)
     assert (run.returncode, f"small: {finding}" in run.stdout) == ((1, True) if finding else (0, False)), run.stdout
+
+
+def test_run_of_two_in_one_build_the_second_is_refused(tmp_path):
+    (tmp_path / "bin").mkdir()
+    logs = tmp_path / "run" / "logs" / "first.log"
+    write(tmp_path, "run/logs/first.log", "of the first run")
+
+    def run():
+        return subprocess.run([os.path.join(ROOT, "tests", "run"), "-k", "no_test_of_that_name"], text=True, check=False,
+                              env={**os.environ, "BUILD_DIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    with open(tmp_path / "run.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = run()
+        assert refused.returncode == 2 and f"another run is at work in {tmp_path}" in refused.stderr
+        assert refused.stdout == "" and logs.exists()
+    done = run()  # whoever held it is gone: this one works, and begins with an empty folder
+    assert done.returncode == 1 and "pytest itself" in done.stdout and not logs.exists()

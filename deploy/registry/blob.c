@@ -238,10 +238,43 @@ static void write_names(struct writer *w)
     free(specials);
 }
 
+static void write_detail(struct writer *w, const struct source_row *row, uint32_t empty)
+{
+    struct pack_detail detail = {
+        .latitude = PACK_NO_POSITION,
+        .hnitnum = (uint32_t)row->hnitnum,
+        .landnr = (uint32_t)row->landnr & INT32_MAX,
+        .own_number = row->has_number,
+        .suffix = empty,
+        .special = empty,
+    };
+
+    if (row->latitude_e8 != SOURCE_NO_POSITION) {
+        detail.latitude = (int32_t)(row->latitude_e8 - PACK_LATITUDE_E8);
+        detail.longitude = (int32_t)(row->longitude_e8 - PACK_LONGITUDE_E8);
+    }
+    if (row->suffix)
+        detail.suffix = writer_put_text(w, str_from(source_text(w->x->source, row->suffix)));
+    if (row->special_name != UINT32_MAX) {
+        struct pack_name name;
+
+        memcpy(&name, w->parts[PART_NAMES].ptr + row->special_name * sizeof name, sizeof name);
+        detail.special = name.text;
+    }
+    writer_put(w, PART_DETAILS, &detail, sizeof detail);
+}
+
 static void write_doors(struct writer *w)
 {
     const struct source *s = w->x->source;
 
+    uint32_t empty = (uint32_t)w->parts[PART_TEXT].len; /* the first letter */
+
+    for (size_t i = 0; i < s->letter_count; i++) {
+        uint32_t text = writer_put_text(w, str_from(source_text(s, s->letters[i])));
+
+        writer_put(w, PART_LETTERS, &text, sizeof text);
+    }
     for (size_t i = 0; i < s->row_count; i++) {
         const struct source_row *row = &s->rows[i];
         struct pack_door door = {
@@ -251,11 +284,7 @@ static void write_doors(struct writer *w)
         };
 
         writer_put(w, PART_DOORS, &door, sizeof door);
-    }
-    for (size_t i = 0; i < s->letter_count; i++) {
-        uint32_t text = writer_put_text(w, str_from(source_text(s, s->letters[i])));
-
-        writer_put(w, PART_LETTERS, &text, sizeof text);
+        write_detail(w, row, empty);
     }
 }
 
@@ -274,6 +303,7 @@ static void assemble(struct writer *w)
         buf_add(blob, buf_str(&w->parts[i]));
     }
     must(!blob->overflow);
+    h.bytes = blob->len;
     h.checksum = pack_checksum(blob->ptr + sizeof h, blob->len - sizeof h);
     memcpy(blob->ptr, &h, sizeof h);
 }

@@ -1,4 +1,4 @@
-/* database.c - tables, R-tree and blob, then one rename */
+/* database.c - tables and R-tree, the packed index behind them, then one rename */
 #include "database.h"
 
 #include "base/clock.h"
@@ -24,7 +24,6 @@ static const char schema[] =
     "PRAGMA synchronous = OFF;" /* fsync comes once, before the rename */
     "PRAGMA page_size = 4096;"
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-    "CREATE TABLE pack(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
     "CREATE TABLE municipality(code INTEGER PRIMARY KEY, name TEXT NOT NULL);"
     "CREATE TABLE postcode(code INTEGER PRIMARY KEY, place TEXT NOT NULL, place_dative TEXT NOT "
     "NULL, region TEXT NOT NULL, region_dative TEXT NOT NULL, kind TEXT NOT NULL, municipality "
@@ -140,10 +139,6 @@ static bool write_meta(struct target *t, const struct database_facts *facts, str
     clock_iso_utc(facts->built_unix_ms, built);
     for (size_t i = 0; i < ARRAY_LEN(items) && ok; i++)
         ok = write_meta_item(t, q, items[i].key, items[i].text, items[i].number, e);
-    sqlite3_finalize(q);
-    q = prepare(t, "INSERT INTO pack VALUES(1, ?1)");
-    sqlite3_bind_blob64(q, 1, t->x->blob.ptr, t->x->blob.len, SQLITE_STATIC);
-    ok = ok && run(t, q, "pack", e);
     sqlite3_finalize(q);
     return ok;
 }
@@ -327,6 +322,17 @@ static bool fill(struct target *t, const struct database_facts *facts, struct er
     return sqlite3_exec(t->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK || failed(t, "commit", e);
 }
 
+/* Behind the last page, where SQLite does not look: its header says how many pages it has. */
+static bool append_index(const char *path, const struct index *x, struct error *e)
+{
+    FILE *out = fopen(path, "ae");
+    bool ok = out && fwrite(x->blob.ptr, 1, x->blob.len, out) == x->blob.len;
+
+    if (out && fclose(out) != 0)
+        ok = false;
+    return ok || error_set(e, ERR_INTERNAL, "index: %s", strerror(errno));
+}
+
 static bool sync_path(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC);
@@ -367,7 +373,7 @@ bool database_write(const char *path, const struct index *x, const struct databa
         ok = failed(&t, "the new file cannot be made", e);
     if (sqlite3_close(t.db) != SQLITE_OK && ok)
         ok = error_set(e, ERR_INTERNAL, "the new file cannot be closed");
-    ok = ok && replace(beside, path, e);
+    ok = ok && append_index(beside, x, e) && replace(beside, path, e);
     if (!ok)
         (void)unlink(beside);
     return ok;

@@ -300,7 +300,7 @@ static enum refusal read_row(struct source *s, const struct csv *csv, const stru
         return REFUSED_COLUMNS;
     if (!source_is_clean(csv))
         return REFUSED_UTF8;
-    if (!str_parse_i64(csv_field(csv, c->at[COLUMN_HNITNUM]), 1, INT64_MAX, &row->hnitnum))
+    if (!str_parse_i64(csv_field(csv, c->at[COLUMN_HNITNUM]), 1, UINT32_MAX, &row->hnitnum))
         return REFUSED_HNITNUM;
     postcode = str_parse_i64(csv_field(csv, c->at[COLUMN_POSTNR]), 1, 999, &number)
                    ? find_postcode(s, number)
@@ -318,7 +318,7 @@ static enum refusal read_row(struct source *s, const struct csv *csv, const stru
     if (!read_names(s, csv, c, row))
         return REFUSED_NAME;
     read_area(s, row, postcode, csv_field(csv, c->at[COLUMN_SVFNR]));
-    if (!str_parse_i64(csv_field(csv, c->at[COLUMN_LANDNR]), 1, INT64_MAX, &row->landnr))
+    if (!str_parse_i64(csv_field(csv, c->at[COLUMN_LANDNR]), 1, INT32_MAX, &row->landnr))
         row->landnr = 0;
     return REFUSAL_COUNT;
 }

@@ -1,56 +1,33 @@
-/* address.c - rows of the door table, their display text and JSON */
+/* address.c - one door out of the packed index, its display text and JSON */
 #include "registry/address.h"
-
-#include <sqlite3.h>
 
 #define DISPLAY_MAX_BYTES 2048
 
-static struct str column_text(sqlite3_stmt *q, int column, struct arena *a)
+void address_read(const struct pack *p, uint32_t door, struct address *ret)
 {
-    const unsigned char *text = sqlite3_column_text(q, column);
-
-    return text ? arena_dup(a, str_n(text, (size_t)sqlite3_column_bytes(q, column))) : str_from("");
-}
-
-static void read_row(struct registry_reader *r, struct arena *a, struct address *ret)
-{
-    sqlite3_stmt *q = r->door;
-
-    ret->number = sqlite3_column_type(q, 0) == SQLITE_NULL ? -1 : sqlite3_column_int(q, 0);
-    ret->suffix = column_text(q, 1, a);
-    ret->special = column_text(q, 2, a);
-    ret->hnitnum = sqlite3_column_int64(q, 3);
-    ret->landnr = sqlite3_column_int64(q, 4);
-    ret->has_position = sqlite3_column_type(q, 5) != SQLITE_NULL;
-    ret->latitude_e8 = sqlite3_column_int64(q, 5);
-    ret->longitude_e8 = sqlite3_column_int64(q, 6);
-    ret->range_from = sqlite3_column_int(q, 7);
-    ret->range_to = sqlite3_column_int(q, 8);
-}
-
-bool address_read(struct registry_reader *r, struct arena *a, uint32_t door, struct address *ret,
-                  struct error *e)
-{
-    const struct pack *p = r->pack;
-    const struct pack_street *street;
-    int step;
-
     must(door < p->door_count);
-    *ret = (struct address){.number = -1};
-    sqlite3_bind_int64(r->door, 1, (sqlite3_int64)door + 1);
-    step = sqlite3_step(r->door);
-    if (step == SQLITE_ROW)
-        read_row(r, a, ret);
-    sqlite3_reset(r->door);
-    if (step != SQLITE_ROW)
-        return error_set(e, ERR_INTERNAL, "registry row: SQLite result %d", step);
-    street = &p->streets[pack_street_of(p, door)];
-    ret->street = pack_text(p, p->names[street->name].text);
-    ret->letter = pack_text(p, p->letters[p->doors[door].letter]);
-    ret->postcode = p->postcodes[street->postcode].code;
-    ret->city = pack_text(p, p->postcodes[street->postcode].place);
-    ret->municipality = pack_text(p, p->municipalities[street->municipality].name);
-    return true;
+    const struct pack_street *street = &p->streets[pack_street_of(p, door)];
+    const struct pack_postcode *postcode = &p->postcodes[street->postcode];
+    const struct pack_door *d = &p->doors[door];
+    const struct pack_detail *detail = &p->details[door];
+
+    *ret = (struct address){
+        .street = pack_text(p, p->names[street->name].text),
+        .number = detail->own_number ? d->number : -1,
+        .letter = pack_text(p, p->letters[d->letter]),
+        .range_from = d->span > 0 ? d->number : 0,
+        .range_to = d->span > 0 ? d->number + d->span : 0,
+        .suffix = pack_text(p, detail->suffix),
+        .special = pack_text(p, detail->special),
+        .postcode = postcode->code,
+        .city = pack_text(p, postcode->place),
+        .municipality = pack_text(p, p->municipalities[street->municipality].name),
+        .has_position = detail->latitude != PACK_NO_POSITION,
+        .latitude_e8 = PACK_LATITUDE_E8 + detail->latitude,
+        .longitude_e8 = PACK_LONGITUDE_E8 + detail->longitude,
+        .hnitnum = detail->hnitnum,
+        .landnr = detail->landnr,
+    };
 }
 
 /* " 22A", " 6-8", "" */

@@ -1,8 +1,8 @@
 /*
  * address.h - one door of the registry, and how it is written
  *
- * Texts belong to the arena or to the reader's index: they live as long as the request that holds
- * the reader. Source of the members: contract members.md §3.6, §3.7.
+ * Texts belong to the index: they live as long as the reader is held. Source of the members:
+ * contract members.md §3.6, §3.7.
  */
 #ifndef LIBCOMMON_REGISTRY_ADDRESS_H
 #define LIBCOMMON_REGISTRY_ADDRESS_H
@@ -26,9 +26,8 @@ struct address {
     int64_t landnr; /* 0: not known */
 };
 
-/* `door` is an index of the pack. False when the row cannot be read. */
-bool address_read(struct registry_reader *r, struct arena *a, uint32_t door, struct address *ret,
-                  struct error *e) MUST_CHECK;
+/* `door` is an index of the pack. */
+void address_read(const struct pack *p, uint32_t door, struct address *ret);
 
 /* "Laugavegur 22A, 101 Reykjavík" */
 struct str address_display(struct arena *a, const struct address *address);

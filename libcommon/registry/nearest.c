@@ -66,25 +66,18 @@ static void consider(struct nearness *n, uint32_t door, double square)
     n->doors[at] = new;
 }
 
-static bool consider_box(struct nearness *n, int64_t first, int64_t doors, struct error *e)
+static void consider_box(struct nearness *n, int64_t first, int64_t doors)
 {
-    sqlite3_stmt *q = n->reader->positions;
-    int step;
+    const struct pack *p = n->reader->pack;
 
-    sqlite3_bind_int64(q, 1, first);
-    sqlite3_bind_int64(q, 2, first + doors - 1);
-    while ((step = sqlite3_step(q)) == SQLITE_ROW) {
-        int64_t id = sqlite3_column_int64(q, 0);
+    for (int64_t id = first > 1 ? first : 1; id < first + doors && id <= p->door_count; id++) {
+        const struct pack_detail *detail = &p->details[id - 1];
 
-        if (sqlite3_column_type(q, 1) == SQLITE_NULL || id < 1 ||
-            id > (int64_t)n->reader->pack->door_count)
-            continue;
-        consider(n, (uint32_t)(id - 1),
-                 square_distance(n, sqlite3_column_int64(q, 1), sqlite3_column_int64(q, 2)));
+        if (detail->latitude != PACK_NO_POSITION)
+            consider(n, (uint32_t)(id - 1),
+                     square_distance(n, PACK_LATITUDE_E8 + detail->latitude,
+                                     PACK_LONGITUDE_E8 + detail->longitude));
     }
-    sqlite3_reset(q);
-    return step == SQLITE_DONE ||
-           error_set(e, ERR_INTERNAL, "registry positions: SQLite result %d", step);
 }
 
 /* All doors within `reach_m` and some more. */
@@ -93,19 +86,19 @@ static bool look_within(struct nearness *n, double reach_m, struct error *e)
     sqlite3_stmt *q = n->reader->boxes;
     int64_t high = (int64_t)(reach_m / METRES_PER_DEGREE * 1e7) + 2;
     int64_t wide = (int64_t)(reach_m / METRES_PER_DEGREE / n->cosine * 1e7) + 2;
-    bool ok = true;
-    int step = SQLITE_DONE;
+    bool ok;
+    int step;
 
     n->count = 0;
     sqlite3_bind_int64(q, 1, n->latitude_e8 / 10 - high);
     sqlite3_bind_int64(q, 2, n->latitude_e8 / 10 + high);
     sqlite3_bind_int64(q, 3, n->longitude_e8 / 10 - wide);
     sqlite3_bind_int64(q, 4, n->longitude_e8 / 10 + wide);
-    while (ok && (step = sqlite3_step(q)) == SQLITE_ROW)
-        ok = consider_box(n, sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1), e);
+    while ((step = sqlite3_step(q)) == SQLITE_ROW)
+        consider_box(n, sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1));
     sqlite3_reset(q);
-    if (ok && step != SQLITE_DONE)
-        ok = error_set(e, ERR_INTERNAL, "registry boxes: SQLite result %d", step);
+    ok =
+        step == SQLITE_DONE || error_set(e, ERR_INTERNAL, "registry boxes: SQLite result %d", step);
     while (n->count > 0 && n->doors[n->count - 1].square_m2 > reach_m * reach_m)
         n->count--;
     return ok;

@@ -5,6 +5,7 @@ _Static_assert(sizeof(struct pack_key) == 12, "as the file has it");
 _Static_assert(sizeof(struct pack_name) == 20, "as the file has it");
 _Static_assert(sizeof(struct pack_street) == 12, "as the file has it");
 _Static_assert(sizeof(struct pack_door) == 4, "as the file has it");
+_Static_assert(sizeof(struct pack_detail) == 24, "as the file has it");
 _Static_assert(sizeof(struct pack_place) == 68, "as the file has it");
 _Static_assert(sizeof(struct pack_postcode) == 20, "as the file has it");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file is little endian");
@@ -20,6 +21,7 @@ static const size_t item_bytes[PART_COUNT] = {
     [PART_NAMES] = sizeof(struct pack_name),
     [PART_STREETS] = sizeof(struct pack_street),
     [PART_DOORS] = sizeof(struct pack_door),
+    [PART_DETAILS] = sizeof(struct pack_detail),
     [PART_SPECIAL] = sizeof(uint32_t),
     [PART_PLACES] = sizeof(struct pack_place),
     [PART_POSTCODES] = sizeof(struct pack_postcode),
@@ -61,6 +63,10 @@ static bool find_parts(const void *blob, size_t bytes, const void *part[PART_COU
     if (h->schema != PACK_SCHEMA)
         return error_set(e, ERR_INTERNAL, "registry file has index version %u, need %u", h->schema,
                          PACK_SCHEMA);
+    if (h->bytes != bytes)
+        return error_set(e, ERR_INTERNAL,
+                         "registry file is truncated: index of %zu bytes, not %llu", bytes,
+                         (unsigned long long)h->bytes);
     if (h->checksum != pack_checksum((const char *)blob + sizeof *h, bytes - sizeof *h))
         return broken(e, "checksum of the index");
     for (size_t i = 0; i < PART_COUNT; i++) {
@@ -96,6 +102,7 @@ static void fill(struct pack *p, const void *const part[PART_COUNT], const size_
     p->street_count = (uint32_t)count[PART_STREETS] - 1;
     p->doors = part[PART_DOORS];
     p->door_count = (uint32_t)count[PART_DOORS];
+    p->details = part[PART_DETAILS];
     p->specials = part[PART_SPECIAL];
     p->special_count = (uint32_t)count[PART_SPECIAL];
     p->places = part[PART_PLACES];
@@ -164,7 +171,8 @@ static bool check_streets(const struct pack *p)
             return false;
     }
     for (uint32_t i = 0; i < p->door_count; i++) {
-        if (p->doors[i].letter >= p->letter_count)
+        if (p->doors[i].letter >= p->letter_count || !is_text(p, p->details[i].suffix) ||
+            !is_text(p, p->details[i].special))
             return false;
     }
     for (uint32_t i = 0; i < p->special_count; i++) {
@@ -210,9 +218,11 @@ bool pack_check(const void *blob, size_t bytes, struct pack *ret, struct error *
     if (count[PART_NAMES] < 2 || count[PART_STREETS] < 2 || count[PART_DOORS] < 1 ||
         count[PART_POSTCODES] < 1 || count[PART_POSTCODES] > PACK_POSTCODES_MAX ||
         count[PART_MUNICIPALITIES] < 1 || count[PART_MUNICIPALITIES] > 8 * PACK_SET_BYTES ||
-        count[PART_LETTERS] < 1 || count[PART_SHARED] != count[PART_ROUGH] || count[PART_KEYS] < 1)
+        count[PART_LETTERS] < 1 || count[PART_SHARED] != count[PART_ROUGH] ||
+        count[PART_DETAILS] != count[PART_DOORS] || count[PART_KEYS] < 1)
         return broken(e, "empty index");
     fill(ret, part, count);
+    ret->checksum = ((const struct pack_header *)blob)->checksum;
     if (!check_names(ret) || !check_streets(ret) || !check_places(ret))
         return broken(e, "index points outside itself");
     return true;

@@ -1,11 +1,11 @@
 /*
  * pack.h - the part of the registry file that is searched: sorted arrays, read as they lie
  *
- * A search touches thousands of names and numbers and shows ten of them. The names, streets and
- * house numbers are therefore kept as packed arrays in one blob of the registry file (table
- * `pack`), read once when the file is opened; everything else of a door (position, ids) stays in
- * its row and is read only for what is shown. Written by registry-build, read here. Little endian.
- * Immutable after pack_check(), any thread.
+ * A search touches thousands of names and numbers and shows ten of them. They are therefore kept as
+ * packed arrays in one blob, which follows the last page of the SQLite database in the registry
+ * file: there it lies in one piece, on a page of its own, and is used out of the mapped file
+ * without a copy. Written by registry-build, read here. Little endian. Immutable after
+ * pack_check(), any thread.
  *
  * Order is meaning: names stand by falling number of doors, streets by (name, postcode,
  * municipality), doors by (street, number, letter). A smaller door id is the better one among
@@ -18,12 +18,17 @@
 #include "base/str.h"
 
 #define PACK_MAGIC         0x4b50474bu
-#define PACK_SCHEMA        1u /* also the file's user_version */
+#define PACK_SCHEMA        2u /* also the file's user_version */
 #define PACK_POSTCODES_MAX 256
 #define PACK_NO_LETTER     0 /* index of the empty letter */
 #define PACK_SET_BYTES     32
 #define PACK_DOOR_SPAN_MAX 255
 #define PACK_NUMBER_MAX    9999
+
+/* Positions are kept as their distance from here, WGS84 in 1e-8 degrees. */
+#define PACK_LATITUDE_E8  INT64_C(6500000000)
+#define PACK_LONGITUDE_E8 INT64_C(-1900000000)
+#define PACK_NO_POSITION  INT32_MIN
 
 enum pack_part {
     PART_TEXT,       /* bytes: a length byte, then so many bytes of UTF-8 */
@@ -36,6 +41,7 @@ enum pack_part {
     PART_NAMES,      /* struct pack_name, and one more that ends the last */
     PART_STREETS,    /* struct pack_street, and one more */
     PART_DOORS,      /* struct pack_door; door id = index + 1 */
+    PART_DETAILS,    /* struct pack_detail, by door: what is only shown */
     PART_SPECIAL,    /* uint32_t door ids of named buildings, grouped by name */
     PART_PLACES,     /* struct pack_place, sorted by key */
     PART_POSTCODES,  /* struct pack_postcode, by code */
@@ -78,6 +84,14 @@ struct pack_door {
     uint8_t span; /* a range door holds number..number + span */
 };
 
+struct pack_detail {
+    int32_t latitude, longitude; /* PACK_NO_POSITION in latitude: none */
+    uint32_t hnitnum;
+    uint32_t landnr : 31;     /* 0: not known */
+    uint32_t own_number : 1;  /* a range may have none */
+    uint32_t suffix, special; /* in PART_TEXT */
+};
+
 /* A town, region or municipality in one of its cases. A street is in it when its postcode or its
  * municipality is. */
 struct pack_place {
@@ -103,6 +117,7 @@ struct pack_municipality {
 struct pack_header {
     uint32_t magic;
     uint32_t schema;
+    uint64_t bytes;    /* of the blob */
     uint64_t checksum; /* pack_checksum() of all that follows the header */
     struct {
         uint64_t offset; /* from the start of the blob, a multiple of 8 */
@@ -111,6 +126,7 @@ struct pack_header {
 };
 
 struct pack {
+    uint64_t checksum;
     const char *text, *key_text, *rough_text, *name_keys;
     size_t text_bytes, key_text_bytes, rough_text_bytes, name_keys_bytes;
     const struct pack_key *keys, *rough;
@@ -118,6 +134,7 @@ struct pack {
     const struct pack_name *names;
     const struct pack_street *streets;
     const struct pack_door *doors;
+    const struct pack_detail *details;
     const uint32_t *specials;
     const struct pack_place *places;
     const struct pack_postcode *postcodes;

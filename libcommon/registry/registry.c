@@ -17,7 +17,7 @@ struct snapshot {
     struct pack pack;
     unsigned char *map;
     size_t map_bytes;
-    void *blob;
+    size_t database_bytes; /* the packed index follows them */
     uint64_t *name_pairs;
     struct registry_info info;
     struct registry_reader *readers; /* array */
@@ -46,8 +46,10 @@ static uint32_t big_endian(const unsigned char *p, size_t bytes)
 
 /* SQLite itself would find a cut file only when a query meets the missing part. Header layout:
  * sqlite.org/fileformat2.html §1.3. */
-static bool check_header(const unsigned char *head, size_t bytes, struct error *e)
+static bool check_header(struct snapshot *s, struct error *e)
 {
+    const unsigned char *head = s->map;
+    size_t bytes = s->map_bytes;
     uint64_t page;
 
     if (!head || bytes < 100 || memcmp(head, "SQLite format 3", 16) != 0)
@@ -59,9 +61,10 @@ static bool check_header(const unsigned char *head, size_t bytes, struct error *
                          big_endian(head + 60, 4), PACK_SCHEMA);
     page = big_endian(head + 16, 2);
     page = (page == 1 ? 65536 : page) * big_endian(head + 28, 4);
-    if (page != bytes)
+    if (bytes < page + sizeof(struct pack_header))
         return error_set(e, ERR_INTERNAL, "registry file is truncated: %zu bytes of %llu", bytes,
-                         (unsigned long long)page);
+                         (unsigned long long)page + sizeof(struct pack_header));
+    s->database_bytes = (size_t)page;
     return true;
 }
 
@@ -86,7 +89,7 @@ static bool map_file(const char *path, struct snapshot *s, struct error *e)
     }
     if (fd >= 0)
         close(fd);
-    return ok && check_header(s->map, s->map_bytes, e);
+    return ok && check_header(s, e);
 }
 
 static bool sqlite_failed(sqlite3 *db, const char *doing, struct error *e)
@@ -102,8 +105,8 @@ static bool open_database(struct snapshot *s, sqlite3 **ret, struct error *e)
 
     *ret = NULL;
     if (sqlite3_open_v2(":memory:", ret, flags, NULL) != SQLITE_OK ||
-        sqlite3_deserialize(*ret, "main", s->map, (sqlite3_int64)s->map_bytes,
-                            (sqlite3_int64)s->map_bytes,
+        sqlite3_deserialize(*ret, "main", s->map, (sqlite3_int64)s->database_bytes,
+                            (sqlite3_int64)s->database_bytes,
                             SQLITE_DESERIALIZE_READONLY) != SQLITE_OK ||
         sqlite3_exec(*ret, "PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -64", NULL, NULL,
                      NULL) != SQLITE_OK)
@@ -121,48 +124,13 @@ static bool prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret, struct err
 static bool open_reader(struct snapshot *s, struct registry_reader *r, struct error *e)
 {
     return open_database(s, &r->db, e) &&
-           prepare(
-               r->db,
-               "SELECT number, suffix, special, hnitnum, landnr, lat, lon, range_from, range_to "
-               "FROM door WHERE id = ?1",
-               &r->door, e) &&
            prepare(r->db,
                    "SELECT id, doors FROM door_box WHERE north >= ?1 AND south <= ?2 AND east >= "
                    "?3 AND west <= ?4",
                    &r->boxes, e) &&
-           prepare(r->db, "SELECT id, lat, lon FROM door WHERE id BETWEEN ?1 AND ?2", &r->positions,
-                   e) &&
            /* One read transaction for ever: nothing will change, so nothing need be asked again. */
            (sqlite3_exec(r->db, "BEGIN; SELECT 1 FROM meta", NULL, NULL, NULL) == SQLITE_OK ||
             sqlite_failed(r->db, "begin", e));
-}
-
-static bool door_count_is(sqlite3 *db, int64_t doors, struct error *e)
-{
-    sqlite3_stmt *q = NULL;
-    bool ok = prepare(db, "SELECT max(id) FROM door", &q, e) && sqlite3_step(q) == SQLITE_ROW &&
-              sqlite3_column_int64(q, 0) == doors;
-
-    sqlite3_finalize(q);
-    return ok || error_set(e, ERR_INTERNAL, "registry file is damaged: doors and index differ");
-}
-
-/* A copy, because the blob lies in pieces, one in each page. */
-static bool load_pack(struct snapshot *s, sqlite3 *db, struct error *e)
-{
-    sqlite3_blob *in = NULL;
-    int bytes;
-    bool ok;
-
-    if (sqlite3_blob_open(db, "main", "pack", "data", 1, 0, &in) != SQLITE_OK)
-        return sqlite_failed(db, "index", e);
-    bytes = sqlite3_blob_bytes(in);
-    s->blob = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64 + 64);
-    must(s->blob);
-    ok = sqlite3_blob_read(in, s->blob, bytes, 0) == SQLITE_OK || sqlite_failed(db, "index", e);
-    sqlite3_blob_close(in);
-    return ok && pack_check(s->blob, (size_t)bytes, &s->pack, e) &&
-           door_count_is(db, s->pack.door_count, e);
 }
 
 static void note_pairs(struct snapshot *s)
@@ -206,8 +174,7 @@ static bool load_info(struct snapshot *s, sqlite3 *db, struct error *e)
                            wanted[i].size);
     }
     sqlite3_finalize(q);
-    info->version = ((const struct pack_header *)s->blob)->checksum ^
-                    pack_checksum(info->built_at, strlen(info->built_at));
+    info->version = s->pack.checksum ^ pack_checksum(info->built_at, strlen(info->built_at));
     info->names = s->pack.name_count;
     info->streets = s->pack.street_count;
     return true;
@@ -218,9 +185,7 @@ static void close_snapshot(struct snapshot *s)
     for (unsigned i = 0; i < s->reader_count; i++) {
         struct registry_reader *r = &s->readers[i];
 
-        sqlite3_finalize(r->door);
         sqlite3_finalize(r->boxes);
-        sqlite3_finalize(r->positions);
         sqlite3_close(r->db);
         free(r->name_costs);
         free(r->names_found);
@@ -228,7 +193,6 @@ static void close_snapshot(struct snapshot *s)
     if (s->map)
         (void)munmap(s->map, s->map_bytes);
     free(s->readers);
-    free(s->blob);
     free(s->name_pairs);
     free(s);
 }
@@ -249,7 +213,9 @@ static struct snapshot *open_snapshot(struct registry *r, struct error *e)
 
         ok = open_reader(s, reader, e);
         if (ok && i == 0)
-            ok = load_pack(s, reader->db, e) && load_info(s, reader->db, e);
+            ok = pack_check(s->map + s->database_bytes, s->map_bytes - s->database_bytes, &s->pack,
+                            e) &&
+                 load_info(s, reader->db, e);
         if (!ok)
             break;
         if (i == 0)
@@ -266,7 +232,7 @@ static struct snapshot *open_snapshot(struct registry *r, struct error *e)
         s->free = reader;
     }
     if (ok) {
-        /* Loading touched a third of the file; what searches need comes back by itself. */
+        /* Checking touched all of the index; what searches need comes back by itself. */
         (void)madvise(s->map, s->map_bytes, MADV_DONTNEED);
         return s;
     }

@@ -1,9 +1,9 @@
 /*
  * registry.h - the address registry: one read-only SQLite file, opened once, replaced while serving
  *
- * The file is memory-mapped once, read-only, and SQLite reads it where it lies: nothing can change
- * it, and a file renamed over it is another one. A reader is one SQLite connection with its
- * statements and scratch memory; a worker borrows one for a request. registry_reload() opens the
+ * The file is memory-mapped once, read-only; the packed index is used and SQLite reads where it
+ * lies: nothing can change it, and a file renamed over it is another one. A reader is one SQLite
+ * connection with scratch memory; a worker borrows one for a request. registry_reload() opens the
  * file anew and swaps it in; readers of the old file finish on the old one, which is closed with
  * the last of them. Thread-safe but for the readers themselves, which belong to one thread at a
  * time. Files are made by deploy/registry/build.
@@ -39,9 +39,7 @@ struct registry_reader {
     struct snapshot *snapshot;
     struct registry_reader *next; /* while it is free */
     struct sqlite3 *db;
-    struct sqlite3_stmt *door;
     struct sqlite3_stmt *boxes;
-    struct sqlite3_stmt *positions;
     uint16_t *name_costs; /* by name: scratch of a search, all zero between two */
     uint32_t *names_found;
     const uint64_t *name_pairs; /* by name: match_pairs() of its key */

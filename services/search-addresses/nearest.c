@@ -18,20 +18,19 @@ static bool read_degrees(const struct request *req, const char *name, double max
     return true;
 }
 
-static bool write_doors(struct buf *out, struct registry_reader *r, struct arena *a,
-                        const struct nearest_door *doors, size_t count, struct error *e)
+static void write_doors(struct buf *out, const struct pack *p, const struct nearest_door *doors,
+                        size_t count)
 {
     struct address address;
 
     buf_add_text(out, "{\"results\":[");
     for (size_t i = 0; i < count; i++) {
-        if (!address_read(r, a, doors[i].door, &address, e))
-            return false;
+        address_read(p, doors[i].door, &address);
         if (i > 0)
             buf_add_char(out, ',');
         address_write(out, &address, ADDRESS_PLAIN, doors[i].distance_m);
     }
-    return buf_add_text(out, "]}");
+    buf_add_text(out, "]}");
 }
 
 void get_nearest(const struct request *req, struct response *res)
@@ -58,8 +57,8 @@ void get_nearest(const struct request *req, struct response *res)
         return;
     }
     buf_init(&body, BODY_MAX_BYTES);
-    ok = nearest_doors(r, latitude_e8, longitude_e8, limit, doors, &count, &e) &&
-         write_doors(&body, r, req->arena, doors, count, &e);
+    ok = nearest_doors(r, latitude_e8, longitude_e8, limit, doors, &count, &e);
+    write_doors(&body, r->pack, doors, count);
     registry_release(r);
     registry_count(req, count > 0 ? LOOKUP_FOUND : LOOKUP_NOTHING);
     if (ok)

@@ -71,33 +71,29 @@ static bool is_long_enough(struct str text)
     return letters >= QUERY_LETTERS_MIN;
 }
 
-static bool write_results(struct buf *out, struct registry_reader *r, struct arena *a,
-                          const struct search_result *found, enum address_style style,
-                          struct error *e)
+static void write_results(struct buf *out, const struct pack *p, struct arena *a,
+                          const struct search_result *found, enum address_style style)
 {
     struct address address;
 
     buf_add_text(out, "\"results\":[");
     for (size_t i = 0; i < found->count; i++) {
-        if (!address_read(r, a, found->doors[i], &address, e))
-            return false;
+        address_read(p, found->doors[i], &address);
         if (i > 0)
             buf_add_char(out, ',');
         address_write(out, &address, style, -1);
     }
     buf_add_char(out, ']');
     if (found->count > 0)
-        return true;
+        return;
     buf_add_text(out, ",\"suggestions\":[");
     for (size_t i = 0; i < found->suggestion_count; i++) {
-        if (!address_read(r, a, found->suggestions[i], &address, e))
-            return false;
+        address_read(p, found->suggestions[i], &address);
         if (i > 0)
             buf_add_char(out, ',');
         buf_add_json_string(out, address_display(a, &address));
     }
     buf_add_char(out, ']');
-    return true;
 }
 
 static void respond_body(struct response *res, struct buf *body)
@@ -110,7 +106,6 @@ void call_search(const struct request *req, struct response *res)
 {
     struct question q = read_question(req);
     struct search_result found = {.count = 0};
-    struct error e = {0};
     char memory[BODY_MAX_BYTES];
     struct buf body;
 
@@ -120,20 +115,14 @@ void call_search(const struct request *req, struct response *res)
         buf_printf(&body, "{\"result\":{\"results\":[],\"error\":\"%s\"}}", q.error);
     } else {
         struct registry_reader *r = registry_borrow(req);
-        bool ok;
 
         if (is_long_enough(q.text))
             search_doors(r, req->arena, q.text, q.limit, &found);
         registry_count(req, found.count > 0 ? LOOKUP_FOUND : LOOKUP_NOTHING);
         buf_add_text(&body, "{\"result\":{");
-        ok = write_results(&body, r, req->arena, &found, ADDRESS_SEARCH, &e);
+        write_results(&body, r->pack, req->arena, &found, ADDRESS_SEARCH);
         buf_add_text(&body, ",\"error\":null}}");
         registry_release(r);
-        if (!ok) {
-            buf_clear(&body);
-            buf_add_text(&body, "{\"result\":{\"results\":[],\"error\":\"Search failed\"}}");
-            res->log_reason = arena_text(req->arena, str_from(e.detail));
-        }
     }
     respond_body(res, &body);
 }
@@ -142,12 +131,10 @@ void get_search(const struct request *req, struct response *res)
 {
     struct search_result found = {.count = 0};
     struct registry_reader *r;
-    struct error e = {0};
     struct str text = {NULL, 0};
     char memory[BODY_MAX_BYTES];
     struct buf body;
     size_t limit;
-    bool ok;
 
     if (!read_limit(req, res, LIMIT_DEFAULT, &limit))
         return;
@@ -166,11 +153,8 @@ void get_search(const struct request *req, struct response *res)
         search_doors(r, req->arena, text, limit, &found);
     registry_count(req, found.count > 0 ? LOOKUP_FOUND : LOOKUP_NOTHING);
     buf_add_char(&body, '{');
-    ok = write_results(&body, r, req->arena, &found, ADDRESS_PLAIN, &e);
+    write_results(&body, r->pack, req->arena, &found, ADDRESS_PLAIN);
     buf_add_char(&body, '}');
     registry_release(r);
-    if (ok)
-        respond_body(res, &body);
-    else
-        respond_failure(res, &e);
+    respond_body(res, &body);
 }

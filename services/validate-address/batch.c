@@ -30,7 +30,7 @@ void call_batch(const struct request *req, struct response *res)
     cJSON_ArrayForEach(one, list)
     {
         buf_add_text(&body, between);
-        validate_one(req, res, one, &body);
+        validate_one(req, one, &body);
         between = ",";
     }
     buf_add_text(&body, "],\"error\":null}}");

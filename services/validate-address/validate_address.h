@@ -34,8 +34,7 @@ void posted_read(const cJSON *data, const struct pack *pack, struct arena *a, st
 /* validate.c */
 void call_validate(const struct request *req, struct response *res);
 /* Appends the answer for one address, whatever `data` is. */
-void validate_one(const struct request *req, struct response *res, const cJSON *data,
-                  struct buf *out);
+void validate_one(const struct request *req, const cJSON *data, struct buf *out);
 
 /* batch.c */
 void call_batch(const struct request *req, struct response *res);

@@ -145,9 +145,8 @@ static inline struct registry *open_real(void)
 static inline struct str display_of(struct registry_reader *r, struct arena *a, uint32_t door)
 {
     struct address address;
-    struct error e = {0};
 
-    must(address_read(r, a, door, &address, &e));
+    address_read(r->pack, door, &address);
     return address_display(a, &address);
 }
 

@@ -11,7 +11,6 @@
 
 static struct registry *registry;
 static struct registry_reader *reader;
-static struct arena *arena;
 
 static int set_up(void **state)
 {
@@ -19,13 +18,11 @@ static int set_up(void **state)
         return -1;
     registry = open_fixture(1);
     reader = registry_acquire(registry);
-    arena = arena_new(1 << 20);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    arena_free(arena);
     registry_release(reader);
     registry_close(registry);
     return drop_scratch(state);
@@ -82,9 +79,8 @@ static void test_nearest_doors_each_door_finds_itself(void **state)
     (void)state;
     for (uint32_t door = 0; door < reader->pack->door_count; door++) {
         struct address address;
-        struct error e = {0};
 
-        assert_true(address_read(reader, arena, door, &address, &e));
+        address_read(reader->pack, door, &address);
         if (!address.has_position)
             continue;
         assert_int_equal(find(address.latitude_e8, address.longitude_e8, 1, doors), 1);
@@ -110,13 +106,11 @@ static void test_nearest_doors_random_positions_agree_with_a_full_look(void **st
         count = find(lat, lon, 3, doors);
         for (uint32_t door = 0; door < reader->pack->door_count; door++) {
             struct address address;
-            struct error e = {0};
             double d;
 
-            assert_true(address_read(reader, arena, door, &address, &e));
+            address_read(reader->pack, door, &address);
             d = metres(lat, lon, address.latitude_e8, address.longitude_e8);
             best = address.has_position && d < best ? d : best;
-            arena_reset(arena);
         }
         if (best > NEAREST_REACH_M * 1.01) {
             assert_int_equal(count, 0);

@@ -279,6 +279,31 @@ def test_sync_missing_members_are_deactivated_behind_a_guard(stack, register, st
     assert stack.get(f"members/{numbers[5]}")["membership"]["status"] == "active"
 
 
+def test_sync_keeps_what_the_member_added_and_leaves_the_deleted_inactive(stack, register, start):
+    abroad = [{"country": 53, "address": "Gade 1", "current": False}, {"country": 46, "address": "Gata 2", "current": False}]
+    stays, gone = people(register, 2, local_address={"street": "Njálsgata", "number": 3, "postal_code": 101},
+                         foreign_addresses=abroad)
+    service = start(DJANGO_COUNTRIES="109:IS,53:DK")
+    stats(sync(stack, service))
+    addresses = stack.get(f"members/{stays}")["profile"]["addresses"]
+    assert [one["country"] for one in addresses] == ["IS", "DK", None] and addresses[2]["country_id"] in (46, "46")  # M-F22
+    added = [{**addresses[0], "latitude": 64.14, "hnitnum": 1000101, "is_default": False}, *addresses[1:],
+             {"country": "IS", "street": "Sumarhús", "number": "1", "is_default": True}]
+    profile = stack.get(f"members/{stays}")["profile"]
+    stack.merge(f"members/{stays}", profile={**profile, "addresses": added, "phone_numbers": [{"number": "555-9999"}]})
+    removed = {"timestampValue": "2026-01-01T00:00:00Z"}
+    stack.merge(f"members/{gone}/server/membership", status="inactive", deleted_at=removed)
+    stack.merge(f"members/{gone}", membership={"status": "inactive"})
+    for row in rows(register):
+        register.change(row["id"], name="Nýtt nafn")
+    assert stats(sync(stack, service))["synced"] == 2
+    now = stack.get(f"members/{stays}")["profile"]
+    assert now["name"] == "Nýtt nafn" and now["addresses"] == added and now["phone_numbers"]  # M-F24
+    former = stack.get(f"members/{gone}")
+    assert former["profile"]["name"] == "Nýtt nafn" and former["membership"]["status"] == "inactive"  # M-F17
+    assert former["metadata"]["deleted_at"]
+
+
 def test_sync_writes_carry_the_operator_and_her_request(stack, register, start):
     numbers = people(register, 12)
     stats(sync(stack, start(), headers={"X-Correlation-ID": "corr-sync"}))
@@ -340,7 +365,8 @@ def test_sync_caller_must_be_an_operator(stack, start):
     service = start()
     assert service.post("/", b"").status == 401
     assert service.post("/", b"", token="x").status == 401
-    assert service.post("/", b"", token=stack.id_token("uid-admin", roles=["member"])).status == 403
+    refused = service.post("/", b"", token=stack.id_token("uid-admin", roles=["member"]))
+    assert refused.status == 403 and refused.json["error"] == "Admin or superuser role required"
     assert service.get("/", token=stack.id_token("uid-admin", roles=["member"])).status == 403
     demoted = stack.id_token("uid-admin", roles=["member", "admin"])
     stack.set("users/uid-admin", roles=["member"])
@@ -465,14 +491,11 @@ def test_reconcile_tells_what_differs_and_no_value(stack, register, start):
 def test_sync_ten_thousand_members_in_time_and_memory(stack, start):
     with Django(members=10000) as many:
         service = start(**{**many.settings(), "SYNC_PAGE_SIZE": 200})
-        began = time.monotonic()
-        reply = sync(stack, service)
-        took = time.monotonic() - began
-        assert stats(reply)["synced"] == 10000
-        assert took < 300, f"{took} s"
+        found = stats(sync(stack, service))  # 503 when the service's own time is over
+        assert found["synced"] == 10000
         with open(f"/proc/{service.process.pid}/status", encoding="ascii") as status:
             peak_kb = int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
         with open(f"/proc/{service.process.pid}/maps", encoding="ascii") as maps:
             is_sanitized = "libasan" in maps.read()
         assert is_sanitized or peak_kb <= 65536  # a sanitizer keeps what was freed
-        print(f"10000 members: {took:.1f} s, peak {peak_kb} kB")
+        print(f"10000 members: {found['started_at']} to {found['completed_at']}, peak {peak_kb} kB")

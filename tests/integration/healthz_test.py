@@ -179,10 +179,9 @@ def test_firestore_hanging_is_answered_at_once(start, flaky):
     assert fresh(service)["ok"] is True
     flaky.fail("/documents", "hang")
     time.sleep(2.1)
-    began = time.monotonic()
-    assert service.get("/health").status == 200  # what was last known
-    assert time.monotonic() - began < 2
-    wait_until(lambda: service.get("/health").json.get("reasons") == ["firestore"], 15, 0.3)
+    reply = service.get("/health")  # Firestore hangs for longer than this waits
+    assert reply.status == 200 and reply.json["ok"] is False
+    assert reply.json["dependencies"] == {"firestore": False, "kenni": True, "django": True}
 
 
 def test_jwks_figures_are_those_of_all_login_instances(members, start, kenni):

@@ -83,7 +83,7 @@ def test_the_registers_token_under_every_name(start, tmp_path, name, spelling):
         value = str(path)
     service = start(name, **{"DJANGO_API_TOKEN": None, spelling: value})
     if name == "healthz":
-        assert service.get("/").status == 200
+        assert service.get("/").json["env"]["DJANGO_API_TOKEN"] is True
     else:
         assert service.get("/health/ready").status == 200
 

@@ -284,6 +284,8 @@ def test_key_forms_and_refusals(person, members, service):
         assert reply.status == 401 and reply.json == {"error": "Unauthorized"}, value[:6]
     assert service.post("/", body).status == 401
     assert service.post("/", body, token=members.secret["django-api-token"]).status == 401
+    for unreadable in (b"{", b"", b"{}"):  # whoever has no key is told nothing about the body
+        assert service.post("/", unreadable, headers={"Content-Type": "application/json"}).status == 401
 
 
 def test_no_key_configured_nobody_passes(person, members, start):

@@ -81,7 +81,7 @@ enum idempotency_outcome idempotency_begin(const struct request *req, struct res
     idempotency_hashes(req, &h);
 
     struct str lease_ms =
-        arena_printf(req->arena, "%lld", (long long)req->state->server.request_budget_ms + 1000);
+        arena_printf(req->arena, "%lld", (long long)clock_left_ms(req->deadline_ms) + 1000);
     const struct pg_param params[] = {PG_TEXT(req->org_id), PG_BYTES(str_n(h.key, sizeof h.key)),
                                       PG_BYTES(str_n(h.fingerprint, sizeof h.fingerprint)),
                                       PG_TEXT(lease_ms)};

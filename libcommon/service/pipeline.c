@@ -77,6 +77,8 @@ static bool route_request(struct request *req, struct response *res)
                           .ptr);
         return false;
     }
+    if (req->route->flags & ROUTE_LONG)
+        req->deadline_ms = http->arrived_us / 1000 + service->long_budget_ms(req->state);
     for (size_t i = 0; i < ROUTE_PARAMS_MAX && req->params[i].ptr; i++) {
         if (!http_url_decode(req->arena, req->params[i], false, &req->params[i])) {
             respond_error(res, ERR_NOT_FOUND, "There is nothing at this address.");

@@ -60,6 +60,9 @@ enum idempotency_use {
 /* From the moment a voting token is spent nothing may join it with a person: the log line of an
  * accepted vote holds no correlation id, address, user agent or caller (DESIGN §3, §4). */
 #define ROUTE_SECRET_BALLOT 4u
+/* Has service.long_budget_ms() instead of REQUEST_BUDGET_MS, for statements that are long_running.
+ */
+#define ROUTE_LONG 8u
 
 struct route {
     enum http_method method; /* GET also answers HEAD */
@@ -152,6 +155,9 @@ struct service {
     bool (*health)(struct service_state *state, void *own, struct buf *members);
     /* enum app_check_mode of a route with ROUTE_APP_CHECK; NULL: APP_CHECK_MODE for all of them. */
     int64_t (*app_check_mode)(const struct service_state *state, const struct route *route);
+    /* Milliseconds from complete request to reply of a route with ROUTE_LONG; NULL when there is
+     * none. */
+    int64_t (*long_budget_ms)(const struct service_state *state);
     /* Called on the loop thread about once a second while running. Must not block. May be NULL. */
     void (*tick)(struct service_state *state, void *own);
 };

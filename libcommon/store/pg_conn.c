@@ -383,9 +383,35 @@ static void result_free(void *result)
     PQclear(result);
 }
 
-bool pg_conn_call(struct pg_conn *c, const struct pg_statement *statement,
-                  const struct pg_values *values, struct arena *a, int64_t deadline_ms,
-                  struct pg_result *ret, struct error *e)
+/* A statement of ours that nobody prepared; its rows are of no interest. */
+static bool run_plain(struct pg_conn *c, const char *name, const char *sql, int64_t deadline_ms,
+                      struct error *e)
+{
+    c->usable = false;
+    if (PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) != 1)
+        return error_set(e, ERR_UNAVAILABLE, "statement %s: not sent", name);
+    PGresult *rows = NULL;
+    struct pg_result outcome = {.sqlstate = ""};
+    bool ok = finish_call(c, name, deadline_ms, &rows, &outcome, e);
+    PQclear(rows);
+    return ok;
+}
+
+/* The timer of a statement that runs cannot be moved, so its limit is set before it. */
+static bool set_own_limit(struct pg_conn *c, int64_t deadline_ms, struct error *e)
+{
+    char sql[64];
+    int64_t left_ms = clock_left_ms(deadline_ms);
+    if (left_ms == 0)
+        return error_set(e, ERR_UNAVAILABLE, "statement set_own_limit: no time left");
+    (void)snprintf(sql, sizeof(sql), "set statement_timeout = %lld",
+                   (long long)(left_ms - left_ms / 10));
+    return run_plain(c, "set_own_limit", sql, deadline_ms, e);
+}
+
+static bool call_prepared(struct pg_conn *c, const struct pg_statement *statement,
+                          const struct pg_values *values, struct arena *a, int64_t deadline_ms,
+                          struct pg_result *ret, struct error *e)
 {
     c->usable = false;
     /* A send that fails here cannot have carried the Sync that commits. */
@@ -402,14 +428,23 @@ bool pg_conn_call(struct pg_conn *c, const struct pg_statement *statement,
     return true;
 }
 
+#define RESET_TIME_MS 1000
+
+bool pg_conn_call(struct pg_conn *c, const struct pg_statement *statement,
+                  const struct pg_values *values, struct arena *a, int64_t deadline_ms,
+                  struct pg_result *ret, struct error *e)
+{
+    if (statement->long_running && !set_own_limit(c, deadline_ms, e))
+        return false;
+    struct error lost; /* the connection is not used again then; the call has ended as it has */
+    bool ok = call_prepared(c, statement, values, a, deadline_ms, ret, e);
+    if (statement->long_running && c->usable)
+        (void)run_plain(c, "reset_limit", "reset statement_timeout",
+                        clock_mono_ms() + RESET_TIME_MS, &lost);
+    return ok;
+}
+
 bool pg_conn_ping(struct pg_conn *c, int64_t deadline_ms, struct error *e)
 {
-    c->usable = false;
-    if (PQsendQueryParams(c->pg, "select 1", 0, NULL, NULL, NULL, NULL, 0) != 1)
-        return error_set(e, ERR_UNAVAILABLE, "statement ping: not sent");
-    PGresult *rows = NULL;
-    struct pg_result outcome = {.sqlstate = ""};
-    bool ok = finish_call(c, "ping", deadline_ms, &rows, &outcome, e);
-    PQclear(rows);
-    return ok;
+    return run_plain(c, "ping", "select 1", deadline_ms, e);
 }

@@ -35,6 +35,9 @@
 struct pg_statement {
     const char *name; /* [a-z_]+ */
     const char *sql;  /* one statement, $1.. parameters with explicit casts */
+    /* Its limit on the server is nine tenths of what is left to the caller's deadline, whatever
+     * statement_timeout_ms says; costs two short round trips more. */
+    bool long_running;
 };
 
 struct pg_pool_config {

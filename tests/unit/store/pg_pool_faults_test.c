@@ -273,7 +273,8 @@ static void test_pg_pool_check_server_not_durable_is_refused(void **state)
 static void test_pg_pool_check_statement_that_cannot_be_prepared_is_named(void **state)
 {
     need_server(state);
-    static const struct pg_statement wrong = {"wrong", "select nothing from nowhere"};
+    static const struct pg_statement wrong = {.name = "wrong",
+                                              .sql = "select nothing from nowhere"};
     static const struct pg_statement *const list[] = {&my_pid, &wrong, &echo, NULL};
     struct pg_pool_config config = config_of(1);
     config.statements = list;

@@ -19,28 +19,33 @@
 #define LONG_MS 30000
 
 static const struct pg_statement echo = {
-    "echo", "select $1::text as t, $2::bigint as n, $3::boolean as b, $4::bytea as d"};
+    .name = "echo",
+    .sql = "select $1::text as t, $2::bigint as n, $3::boolean as b, $4::bytea as d"};
 static const struct pg_statement lock_row = {
-    "lock_row", "select id from item where id = $1::int for update nowait"};
-static const struct pg_statement wait_row = {"wait_row",
-                                             "select id from item where id = $1::int for update"};
-static const struct pg_statement nap = {"nap", "select pg_sleep($1::float8)"};
-static const struct pg_statement add_item = {"add_item",
-                                             "insert into item (id, name) values ($1::int, $2)"};
-static const struct pg_statement add_late = {"add_late",
-                                             "insert into late (id) values ($1::int) returning id"};
-static const struct pg_statement to_int = {"to_int", "select $1::text::int"};
-static const struct pg_statement fail_as = {"fail_as", "select fail_as($1::text)"};
-static const struct pg_statement speak = {"speak", "select speak()"};
-static const struct pg_statement my_pid = {"my_pid", "select pg_backend_pid()"};
-static const struct pg_statement arrive = {"arrive", "insert into arrival (who) values ($1::int)"};
-static const struct pg_statement open_transaction = {"open_transaction", "begin"};
-static const struct pg_statement forget = {"forget", "deallocate my_pid"};
-static const struct pg_statement setting = {"setting", "select current_setting($1::text)"};
+    .name = "lock_row", .sql = "select id from item where id = $1::int for update nowait"};
+static const struct pg_statement wait_row = {
+    .name = "wait_row", .sql = "select id from item where id = $1::int for update"};
+static const struct pg_statement nap = {.name = "nap", .sql = "select pg_sleep($1::float8)"};
+static const struct pg_statement long_nap = {
+    .name = "long_nap", .sql = "select pg_sleep($1::float8)", .long_running = true};
+static const struct pg_statement add_item = {
+    .name = "add_item", .sql = "insert into item (id, name) values ($1::int, $2)"};
+static const struct pg_statement add_late = {
+    .name = "add_late", .sql = "insert into late (id) values ($1::int) returning id"};
+static const struct pg_statement to_int = {.name = "to_int", .sql = "select $1::text::int"};
+static const struct pg_statement fail_as = {.name = "fail_as", .sql = "select fail_as($1::text)"};
+static const struct pg_statement speak = {.name = "speak", .sql = "select speak()"};
+static const struct pg_statement my_pid = {.name = "my_pid", .sql = "select pg_backend_pid()"};
+static const struct pg_statement arrive = {.name = "arrive",
+                                           .sql = "insert into arrival (who) values ($1::int)"};
+static const struct pg_statement open_transaction = {.name = "open_transaction", .sql = "begin"};
+static const struct pg_statement forget = {.name = "forget", .sql = "deallocate my_pid"};
+static const struct pg_statement setting = {.name = "setting",
+                                            .sql = "select current_setting($1::text)"};
 
 static const struct pg_statement *const statements[] = {
     &echo,   &lock_row, &wait_row,         &nap,    &add_item, &add_late, &to_int, &fail_as, &speak,
-    &my_pid, &arrive,   &open_transaction, &forget, &setting,  NULL};
+    &my_pid, &arrive,   &open_transaction, &forget, &setting,  &long_nap, NULL};
 
 static const char schema_sql[] =
     "create role svc login;"

@@ -189,6 +189,27 @@ static void test_pg_call_held_row_is_refused_and_counted(void **state)
     PQfinish(admin);
 }
 
+static void test_pg_call_long_running_has_the_callers_time_and_leaves_no_trace(void **state)
+{
+    need_server(state);
+    struct pg_pool_config config = config_of(1);
+    config.statement_timeout_ms = 100;
+    struct fixture f;
+    fixture_init(&f, &config);
+    assert_false(run(&f, &nap, "0.5"));
+    assert_error(&f, ERR_UNAVAILABLE, "57014");
+    assert_true(run(&f, &long_nap, "0.5"));
+    assert_true(run(&f, &setting, "statement_timeout"));
+    assert_true(str_eq_text(pg_get(&f.result, 0, 0), "100ms"));
+    /* The server ends it before the deadline does, so its outcome is known. */
+    assert_false(run_within(&f, &long_nap, "30", 1000));
+    assert_error(&f, ERR_UNAVAILABLE, "57014");
+    assert_true(run(&f, &setting, "statement_timeout"));
+    assert_true(str_eq_text(pg_get(&f.result, 0, 0), "100ms"));
+    assert_int_equal(stats_of(&f).connects, 1);
+    fixture_done(&f);
+}
+
 static void test_pg_call_error_at_commit_beats_the_rows(void **state)
 {
     need_server(state);
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_pg_call_sqlstate_decides_the_error_and_keeps_the_connection),
         cmocka_unit_test(test_pg_call_real_errors_are_mapped),
         cmocka_unit_test(test_pg_call_held_row_is_refused_and_counted),
+        cmocka_unit_test(test_pg_call_long_running_has_the_callers_time_and_leaves_no_trace),
         cmocka_unit_test(test_pg_call_error_at_commit_beats_the_rows),
         cmocka_unit_test(test_pg_call_warning_changes_nothing),
         cmocka_unit_test(test_pg_call_open_transaction_drops_the_connection),

@@ -8,6 +8,7 @@
 
 const struct pg_statement sql_anonymize_election = {
     .name = "anonymize_election",
+    .long_running = true,
     .sql = "select code, election->>'id', election->>'status', anonymized_count from "
            "elections.anonymize_election($1::uuid, $2::text, $3::text, $4::uuid)",
 };

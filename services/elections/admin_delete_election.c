@@ -9,6 +9,7 @@
 
 const struct pg_statement sql_delete_election = {
     .name = "delete_election",
+    .long_running = true,
     .sql = "select code, election->>'id', election->>'title', election->>'status' from "
            "elections.delete_election($1::uuid, $2::text, $3::text, $4::uuid)",
 };

@@ -4,6 +4,7 @@
 
 const struct pg_statement sql_admin_results = {
     .name = "admin_results",
+    .long_running = true, /* the first to ask after the end closes and counts */
     .sql = "select code, election, totals, total_voters, total_selections, winner, tie, counts, "
            "sealed from elections.results($1::uuid, $2::uuid)",
 };

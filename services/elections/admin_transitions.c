@@ -3,14 +3,16 @@
  * close, pause, resume, archive, hide, unhide
  *
  * Each is one conditional change with its audit row in the same transaction (V-E5), so of two equal
- * calls at once one gets 400. What differs is in the table.
+ * calls at once one gets 400. What differs is in the table. All of them are long_running: one whose
+ * end has passed is closed and counted first.
  */
 #include "elections.h"
 
 #define TRANSITION(verb_)                                                                          \
     {                                                                                              \
-        .name = verb_ "_election", .sql = "select code, election from elections." verb_            \
-                                          "_election($1::uuid, $2::text, $3::text, $4::uuid)"      \
+        .name = verb_ "_election", .long_running = true,                                           \
+        .sql = "select code, election from elections." verb_                                       \
+               "_election($1::uuid, $2::text, $3::text, $4::uuid)"                                 \
     }
 const struct pg_statement sql_close_election = TRANSITION("close");
 const struct pg_statement sql_pause_election = TRANSITION("pause");

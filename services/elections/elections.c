@@ -24,6 +24,9 @@ static const struct config_key settings[] = {
     SETTING(INT, sweep_interval_s, "SWEEP_INTERVAL_S", "15", 0, 3600, "s",
             "How often elections whose end has passed are closed unasked; 0: only when somebody "
             "asks."),
+    SETTING(INT, close_timeout_ms, "CLOSE_TIMEOUT_MS", "50000", 100, 600000, "ms",
+            "What closing an election with its count may take, instead of REQUEST_BUDGET_MS; below "
+            "the platform's own limit of a request."),
     SETTING(ENUM, app_check_member_mode, "APP_CHECK_MEMBER_MODE", "monitor", "off|monitor|enforce",
             "App Check on the routes of signed-in members; APP_CHECK_MODE is for voting tokens."),
     SETTING(ENUM, app_check_admin_mode, "APP_CHECK_ADMIN_MODE", "off", "off|monitor|enforce",
@@ -69,6 +72,12 @@ static const struct limit admin_limit = {
         method_, "/api/admin/elections" path_, AUTH_USER, BODY_JSON, &admin_limit,                 \
             IDEMPOTENCY_STORED, ROUTE_APP_CHECK | ROUTE_NO_STORE, handler_, doc_                   \
     }
+/* Of an election whose end has passed, the first step closes it. */
+#define ADMIN_STEP(method_, path_, handler_, doc_)                                                 \
+    {                                                                                              \
+        method_, "/api/admin/elections/{id}" path_, AUTH_USER, BODY_JSON, &admin_limit,            \
+            IDEMPOTENCY_STORED, ROUTE_APP_CHECK | ROUTE_NO_STORE | ROUTE_LONG, handler_, doc_      \
+    }
 #define ADMIN_UNKNOWN(method_)                                                                     \
     {                                                                                              \
         method_, "/api/admin/{rest...}", AUTH_USER, BODY_NONE, &admin_limit, IDEMPOTENCY_NONE,     \
@@ -90,7 +99,7 @@ static const struct route routes[] = {
     {HTTP_GET, "/api/s2s/slot-status", AUTH_SERVICE, BODY_NONE, &write_limit, IDEMPOTENCY_NONE,
      ROUTE_NO_STORE, slot_status, "whether a slot has voted"},
     {HTTP_GET, "/api/s2s/results", AUTH_SERVICE, BODY_NONE, &write_limit, IDEMPOTENCY_NONE,
-     ROUTE_NO_STORE, s2s_results, "the count of a closed election"},
+     ROUTE_NO_STORE | ROUTE_LONG, s2s_results, "the count of a closed election"},
 
     {HTTP_GET, "/api/elections", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
      ROUTE_APP_CHECK, list_elections, "the elections the caller may vote in"},
@@ -100,24 +109,27 @@ static const struct route routes[] = {
      IDEMPOTENCY_IN_HANDLER, ROUTE_APP_CHECK | ROUTE_SECRET_BALLOT | ROUTE_NO_STORE,
      cast_member_vote, "a member votes"},
     {HTTP_GET, "/api/elections/{id}/results", AUTH_USER, BODY_NONE, &read_limit, IDEMPOTENCY_NONE,
-     ROUTE_APP_CHECK | ROUTE_NO_STORE, member_results, "the result, once voting has ended"},
+     ROUTE_APP_CHECK | ROUTE_NO_STORE | ROUTE_LONG, member_results,
+     "the result, once voting has ended"},
 
     ADMIN_READ("", admin_list_elections, "all elections, with turnout"),
     ADMIN_WRITE(HTTP_POST, "", admin_create_election, "makes a draft"),
     ADMIN_READ("/{id}", admin_get_election, "one election, with turnout"),
     ADMIN_WRITE(HTTP_PATCH, "/{id}", admin_update_election, "changes fields"),
-    ADMIN_WRITE(HTTP_DELETE, "/{id}", admin_delete_election,
-                "removes; with votes two superusers must agree"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/open", admin_open_election, "publishes a draft"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/close", admin_close_election, "ends voting and counts"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/pause", admin_pause_election, "stops voting for a while"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/resume", admin_resume_election, "lets voting go on"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/archive", admin_archive_election, "files a closed election"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/hide", admin_hide_election, "takes it off the members' routes"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/unhide", admin_unhide_election, "puts it back"),
-    ADMIN_READ("/{id}/results", admin_results, "the result with the numbers to check it by"),
-    ADMIN_WRITE(HTTP_POST, "/{id}/anonymize", admin_anonymize_election,
-                "kept for the portal; repeatable"),
+    ADMIN_STEP(HTTP_DELETE, "", admin_delete_election,
+               "removes; with votes two superusers must agree"),
+    ADMIN_STEP(HTTP_POST, "/open", admin_open_election, "publishes a draft"),
+    ADMIN_STEP(HTTP_POST, "/close", admin_close_election, "ends voting and counts"),
+    ADMIN_STEP(HTTP_POST, "/pause", admin_pause_election, "stops voting for a while"),
+    ADMIN_STEP(HTTP_POST, "/resume", admin_resume_election, "lets voting go on"),
+    ADMIN_STEP(HTTP_POST, "/archive", admin_archive_election, "files a closed election"),
+    ADMIN_STEP(HTTP_POST, "/hide", admin_hide_election, "takes it off the members' routes"),
+    ADMIN_STEP(HTTP_POST, "/unhide", admin_unhide_election, "puts it back"),
+    {HTTP_GET, "/api/admin/elections/{id}/results", AUTH_USER, BODY_NONE, &admin_limit,
+     IDEMPOTENCY_NONE, ROUTE_APP_CHECK | ROUTE_NO_STORE | ROUTE_LONG, admin_results,
+     "the result with the numbers to check it by"},
+    ADMIN_STEP(HTTP_POST, "/anonymize", admin_anonymize_election,
+               "kept for the portal; repeatable"),
 
     ADMIN_UNKNOWN(HTTP_GET),
     ADMIN_UNKNOWN(HTTP_POST),
@@ -167,6 +179,13 @@ static int64_t app_check_mode(const struct service_state *state, const struct ro
     return route->limit == &admin_limit ? set->app_check_admin_mode : set->app_check_member_mode;
 }
 
+static int64_t long_budget_ms(const struct service_state *state)
+{
+    const struct elections_settings *set = service_settings(state);
+
+    return set->close_timeout_ms;
+}
+
 static bool start(struct service_state *state, void **own, struct error *e)
 {
     static struct elections elections;
@@ -174,7 +193,8 @@ static bool start(struct service_state *state, void **own, struct error *e)
     elections.settings = service_settings(state);
     if (!vote_queue_open(state, elections.settings, &elections.queue, e))
         return false;
-    elections.sweeper = sweeper_start(service_pool(state), elections.settings->sweep_interval_s);
+    elections.sweeper = sweeper_start(service_pool(state), elections.settings->sweep_interval_s,
+                                      elections.settings->close_timeout_ms);
     *own = &elections;
     return true;
 }
@@ -201,6 +221,7 @@ const struct service the_service = {
     .uses = USES_IDENTITY | USES_DATABASE | USES_IDEMPOTENCY | USES_S2S | USES_CLOUD | USES_ACCOUNT,
     .statements = statements,
     .app_check_mode = app_check_mode,
+    .long_budget_ms = long_budget_ms,
     .start = start,
     .stop = stop,
     .default_port = 8081,

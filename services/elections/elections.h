@@ -29,6 +29,7 @@ struct elections_settings {
     int64_t admin_per_minute;
     const char *voter_key;
     int64_t sweep_interval_s;
+    int64_t close_timeout_ms;
     int64_t app_check_member_mode; /* enum app_check_mode */
     int64_t app_check_admin_mode;
     bool vote_queue; /* the rest means something only when it is on */
@@ -193,7 +194,7 @@ void respond_election(const struct request *req, struct response *res, int statu
 /* --- sweep.c: elections close although nobody asks --- */
 
 /* NULL when interval_s is 0. The thread ends in sweeper_stop(). */
-struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s);
-void sweeper_stop(struct sweeper *s); /* NULL is fine */
+struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s, int64_t close_timeout_ms);
+void sweeper_stop(struct sweeper *s); /* NULL is fine. Of a long closing, ends the process. */
 
 #endif

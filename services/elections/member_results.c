@@ -3,6 +3,7 @@
 
 const struct pg_statement sql_member_results = {
     .name = "member_results",
+    .long_running = true, /* the first to ask after the end closes and counts */
     .sql = "select code, election, totals, total_voters, total_selections, winner, tie, counts, "
            "sealed from elections.member_results($1::uuid, $2::uuid, $3::bool, $4::bool)",
 };

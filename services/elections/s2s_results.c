@@ -6,6 +6,7 @@
 
 const struct pg_statement sql_results = {
     .name = "results",
+    .long_running = true, /* the first to ask after the end closes and counts */
     .sql = "select code, election, totals, total_voters from elections.results($1::uuid, $2::uuid)",
 };
 

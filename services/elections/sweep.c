@@ -13,15 +13,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
-#define CLOSE_MAX         "20"
+#define CLOSE_MAX         20
 #define SWEEP_MAX         "1000"
 #define CALL_TIME_MS      10000
+#define STOP_TIME_MS      5000
 #define SWEEP_ARENA_BYTES (1U << 20)
 
 const struct pg_statement sql_close_due = {
     .name = "close_due",
     .sql = "select closed from elections.close_due($1::int)",
+    .long_running = true,
 };
 const struct pg_statement sql_sweep = {
     .name = "sweep",
@@ -31,6 +34,7 @@ const struct pg_statement sql_sweep = {
 struct sweeper {
     struct pg_pool *pool;
     int64_t interval_s;
+    int64_t close_timeout_ms;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t stopped;
@@ -45,12 +49,18 @@ static int64_t next_wait_ms(const struct sweeper *s)
     return s->interval_s * 750 + (int64_t)random_below(half_ms + 1);
 }
 
-/* False when the thread is to end. */
-static bool wait_for_turn(struct sweeper *s)
+static struct timespec mono_in(int64_t wait_ms)
 {
-    int64_t until_ms = clock_mono_ms() + next_wait_ms(s);
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+    int64_t until_ms = clock_mono_ms() + wait_ms;
+
+    return (struct timespec){.tv_sec = (time_t)(until_ms / 1000),
                              .tv_nsec = (long)(until_ms % 1000) * 1000000L};
+}
+
+/* False when the thread is to end. */
+static bool wait_for_turn(struct sweeper *s, int64_t wait_ms)
+{
+    struct timespec until = mono_in(wait_ms);
     bool go_on;
 
     pthread_mutex_lock(&s->lock);
@@ -62,13 +72,13 @@ static bool wait_for_turn(struct sweeper *s)
 }
 
 static bool call(struct sweeper *s, const struct pg_statement *statement, const char *most,
-                 struct arena *a, struct pg_result *row)
+                 int64_t time_ms, struct arena *a, struct pg_result *row)
 {
     const struct pg_param params[] = {pg_param_text(most)};
     struct error e = {0};
 
-    if (pg_call(s->pool, statement, params, ARRAY_LEN(params), a, clock_mono_ms() + CALL_TIME_MS,
-                row, &e))
+    if (pg_call(s->pool, statement, params, ARRAY_LEN(params), a, clock_mono_ms() + time_ms, row,
+                &e))
         return true;
     log_warning("sweep failed", LOG_TEXT("statement", str_from(statement->name)),
                 LOG_TEXT("reason", str_from(e.detail)));
@@ -78,11 +88,16 @@ static bool call(struct sweeper *s, const struct pg_statement *statement, const 
 static void sweep_once(struct sweeper *s, struct arena *a)
 {
     struct pg_result row = {0};
+    int closed = 0;
 
-    if (call(s, &sql_close_due, CLOSE_MAX, a, &row) && pg_get_i64(&row, 0, 0) > 0)
-        log_info("closed elections whose end had passed",
-                 LOG_I64("elections", pg_get_i64(&row, 0, 0)));
-    if (call(s, &sql_sweep, SWEEP_MAX, a, &row) &&
+    /* Each in a transaction of its own: a large one keeps neither the others nor the audit trail.
+     */
+    while (closed < CLOSE_MAX && wait_for_turn(s, 0) &&
+           call(s, &sql_close_due, "1", s->close_timeout_ms, a, &row) && pg_get_i64(&row, 0, 0) > 0)
+        closed++;
+    if (closed > 0)
+        log_info("closed elections whose end had passed", LOG_I64("elections", closed));
+    if (call(s, &sql_sweep, SWEEP_MAX, CALL_TIME_MS, a, &row) &&
         pg_get_i64(&row, 0, 0) + pg_get_i64(&row, 0, 1) > 0)
         log_info("removed what had expired", LOG_I64("nonces", pg_get_i64(&row, 0, 0)),
                  LOG_I64("idempotency", pg_get_i64(&row, 0, 1)));
@@ -93,7 +108,7 @@ static void *sweeper_main(void *context)
     struct sweeper *s = context;
     struct arena *a = arena_new(SWEEP_ARENA_BYTES);
 
-    while (wait_for_turn(s)) {
+    while (wait_for_turn(s, next_wait_ms(s))) {
         sweep_once(s, a);
         arena_reset(a);
     }
@@ -101,7 +116,7 @@ static void *sweeper_main(void *context)
     return NULL;
 }
 
-struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s)
+struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s, int64_t close_timeout_ms)
 {
     struct sweeper *s;
     pthread_condattr_t monotonic;
@@ -112,6 +127,7 @@ struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s)
     must(s);
     s->pool = pool;
     s->interval_s = interval_s;
+    s->close_timeout_ms = close_timeout_ms;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -123,13 +139,17 @@ struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s)
 
 void sweeper_stop(struct sweeper *s)
 {
+    struct timespec until = mono_in(STOP_TIME_MS);
+
     if (!s)
         return;
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_signal(&s->stopped);
     pthread_mutex_unlock(&s->lock);
-    pthread_join(s->thread, NULL);
+    /* All replies are out. What is still being closed goes on in the database without us. */
+    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+        _exit(0);
     pthread_cond_destroy(&s->stopped);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -15,14 +15,15 @@ const struct pg_statement sql_publish_election = {
     .sql = "select code, election from events.open_election($1::uuid, $2::text, $3::text, "
            "$4::uuid, null, null)",
 };
-const struct pg_statement sql_pause_election = {.name = "pause_election",
-                                                .sql = MOVE("pause_election")};
-const struct pg_statement sql_resume_election = {.name = "resume_election",
-                                                 .sql = MOVE("resume_election")};
-const struct pg_statement sql_close_election = {.name = "close_election",
-                                                .sql = MOVE("close_election")};
-const struct pg_statement sql_archive_election = {.name = "archive_election",
-                                                  .sql = MOVE("archive_election")};
+/* Of an election whose end has passed, the first move closes and counts it. */
+#define LONG_MOVE(function)                                                                        \
+    {                                                                                              \
+        .name = function, .sql = MOVE(function), .long_running = true                              \
+    }
+const struct pg_statement sql_pause_election = LONG_MOVE("pause_election");
+const struct pg_statement sql_resume_election = LONG_MOVE("resume_election");
+const struct pg_statement sql_close_election = LONG_MOVE("close_election");
+const struct pg_statement sql_archive_election = LONG_MOVE("archive_election");
 const struct pg_statement sql_delete_draft = {.name = "delete_draft", .sql = MOVE("delete_draft")};
 
 static const struct refusal refusals[] = {

@@ -15,6 +15,7 @@ const struct pg_statement sql_get_election = {
 };
 const struct pg_statement sql_election_results = {
     .name = "election_results",
+    .long_running = true, /* the first to ask after the end closes and counts */
     .sql = "select code, election, totals, total_voters, total_selections, counts from "
            "events.results($1::uuid, $2::uuid)",
 };

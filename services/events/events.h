@@ -20,6 +20,7 @@ struct events_settings {
     const char *voter_key;
     int64_t elections_timeout_ms;
     int64_t app_check_admin_mode; /* enum app_check_mode, or one more: as APP_CHECK_MODE */
+    int64_t close_timeout_ms;
     bool reset_enabled;
     const char *reset_uids;
     int64_t reset_interval_s;

@@ -153,6 +153,18 @@ BEGIN
 END
 $$;
 
+-- Wait for the election's lock, but not for a long closing that somebody else does: it would cost a connection, which others need to
+-- vote in other elections.
+CREATE FUNCTION elections.lock_exclusively(p_election uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '500ms'
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(elections.lock_key(p_election));
+END
+$$;
+
 -- An election by its id, closed first when its end has passed and nobody did it yet. No row when there is none. With p_exclusive
 -- the election's lock is held until the transaction ends in any case.
 CREATE FUNCTION elections.touch(p_org uuid, p_election uuid, p_exclusive boolean) RETURNS elections.elections
@@ -167,7 +179,7 @@ BEGIN
     END IF;
     SELECT * INTO election FROM elections.elections e WHERE e.id = p_election AND e.deleted_at IS NULL;
     IF elections.due(election) THEN
-        PERFORM pg_advisory_xact_lock(elections.lock_key(p_election));
+        PERFORM elections.lock_exclusively(p_election);
         election := elections.close_now(p_org, p_election, 'system', NULL);
     END IF;
     RETURN election;

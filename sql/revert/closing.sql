@@ -7,6 +7,7 @@ DROP FUNCTION elections.member_results(uuid, uuid, boolean, boolean);
 DROP FUNCTION elections.results(uuid, uuid);
 DROP FUNCTION elections.close_due(integer, integer);
 DROP FUNCTION elections.touch(uuid, uuid, boolean);
+DROP FUNCTION elections.lock_exclusively(uuid);
 DROP FUNCTION elections.close_now(uuid, uuid, text, text);
 DROP FUNCTION elections.count_ballots(elections.elections, integer);
 DROP FUNCTION elections.seal(uuid, jsonb, integer, integer);

@@ -118,6 +118,13 @@ def test_shape(service):
     assert lines[number - 1].strip().startswith("#") and len(lines[number - 1].strip()) > 10
 
 
+@pytest.mark.parametrize("service", ["elections", "events"])
+def test_closing_ends_before_the_platform_gives_up(service):
+    manifest = rendered(service)
+    limit_ms = manifests.environment(manifest).get("CLOSE_TIMEOUT_MS", table(service)["CLOSE_TIMEOUT_MS"][1])
+    assert int(limit_ms) + 5000 <= manifests.template(manifest)["spec"]["timeoutSeconds"] * 1000
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_google_knows_every_field(service):
     if not google_messages.AVAILABLE:

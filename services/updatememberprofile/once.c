@@ -60,7 +60,7 @@ static bool claim(const struct request *req, const struct keys *keys,
 }
 
 /* The claim stands although it was answered with a failure: the answer got lost. Nobody else would
- * free the key for ABANDON_MS. */
+ * free the key for ABANDONED_AFTER_MS. */
 static bool is_claimed(const struct request *req, const struct keys *keys)
 {
     struct fs_document document;
@@ -162,7 +162,8 @@ void once_end(const struct request *req, const struct profile_update *update, co
 
     if (reply)
         keep(req, &keys, reply, &write);
-    /* Twice: without it the key is taken for ABANDON_MS, and whoever repeats has to wait. */
+    /* Twice: without it the key is taken for ABANDONED_AFTER_MS, and whoever repeats has to wait.
+     */
     for (int i = 0; !ok && i < 2; i++)
         ok = firestore_commit(service_firestore(req->state), &write, 1, NULL, req->arena,
                               clock_mono_ms() + END_TIMEOUT_MS, NULL, &e);

@@ -90,7 +90,8 @@ struct str admin_fields(const struct request *req, const char *const *names)
         if (value)
             json_add_item(fields, *names, cJSON_Duplicate(value, true));
     }
-    buf_init(&text, HTTP_BODY_MAX_BYTES);
+    /* Numbers may come as 1E9 and leave as 1000000000. */
+    buf_init(&text, 8 * HTTP_BODY_MAX_BYTES);
     must(json_write(&text, fields));
     copy = arena_dup(req->arena, buf_str(&text));
     buf_done(&text);

@@ -117,6 +117,16 @@ def test_update_member_proof_of_anything_is_refused(world, who, mask, fields):
     assert world.admin.get(world.path).json["fields"] == before
 
 
+def test_update_member_beside_what_the_register_gave_larger(world):
+    """A name and a list of addresses that no client might write come from the register, and must not close the rest."""
+    large = {"kennitala": world.number, "name": "x" * 101, "addresses": [{"street": f"Gata {n}"} for n in range(6)]}
+    world.admin.update(world.path, ["profile"], profile=large)
+    assert world.member.update(world.path, ["profile.phone"], profile={"phone": "555-1234"}).status == 200
+    for field, value in (("name", "y" * 101), ("addresses", [{"street": "Ný"}] * 6)):
+        assert world.member.update(world.path, [f"profile.{field}"], profile={field: value}).status == 403
+    assert world.member.update(world.path, ["profile.addresses"], profile={"addresses": large["addresses"][:5]}).status == 200
+
+
 def test_update_member_whole_document_is_refused(world):
     assert world.member.set(world.path, profile={"kennitala": world.number}, membership={"status": "active"}).status == 403
 

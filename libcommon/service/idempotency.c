@@ -72,22 +72,25 @@ static void refuse_running(struct response *res)
 
 enum idempotency_outcome idempotency_begin(const struct request *req, struct response *res)
 {
+    const struct pg_statement *statement = req->state->claim_statement;
     struct idempotency_hashes h;
     struct pg_result result = {0};
     struct error e = {0};
+    char claim[UUID_TEXT_SIZE];
 
     if (!applies(req))
         return IDEMPOTENCY_GO;
     idempotency_hashes(req, &h);
+    uuid_v4(claim);
 
     struct str lease_ms =
         arena_printf(req->arena, "%lld", (long long)clock_left_ms(req->deadline_ms) + 1000);
     const struct pg_param params[] = {PG_TEXT(req->org_id), PG_BYTES(str_n(h.key, sizeof h.key)),
                                       PG_BYTES(str_n(h.fingerprint, sizeof h.fingerprint)),
-                                      PG_TEXT(lease_ms)};
+                                      PG_TEXT(lease_ms), pg_param_text(claim)};
 
-    if (!pg_call(req->state->pool, req->state->claim_statement, params, ARRAY_LEN(params),
-                 req->arena, req->deadline_ms, &result, &e)) {
+    if (!pg_call_again(req->state->pool, statement, params, ARRAY_LEN(params), req->arena,
+                       req->deadline_ms, &result, &e)) {
         respond_failure(res, &e);
         return IDEMPOTENCY_ANSWERED;
     }

@@ -233,7 +233,7 @@ static void open_pool(struct service_state *state)
     if (state->service->uses & USES_IDEMPOTENCY) {
         all[at++] = state->claim_statement =
             schema_statement(state, "idempotency_claim",
-                             "idempotency_claim($1::uuid, $2::bytea, $3::bytea, $4::int)");
+                             "idempotency_claim($1::uuid, $2::bytea, $3::bytea, $4::int, $5::uuid)");
         all[at++] = state->store_statement = schema_statement(
             state, "idempotency_store",
             "idempotency_store($1::uuid, $2::bytea, $3::bytea, $4::bytea, $5::int)");

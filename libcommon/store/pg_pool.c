@@ -439,6 +439,15 @@ bool pg_call(struct pg_pool *p, const struct pg_statement *statement, const stru
     return ok;
 }
 
+bool pg_call_again(struct pg_pool *p, const struct pg_statement *statement,
+                   const struct pg_param *params, size_t param_count, struct arena *a,
+                   int64_t deadline_ms, struct pg_result *ret, struct error *e)
+{
+    return pg_call(p, statement, params, param_count, a, deadline_ms, ret, e) ||
+           (ret->outcome_unknown &&
+            pg_call(p, statement, params, param_count, a, deadline_ms, ret, e));
+}
+
 void pg_pool_get_stats(const struct pg_pool *pool, struct pg_pool_stats *ret)
 {
     struct pg_pool *p = pool->self;

@@ -91,6 +91,12 @@ bool pg_call(struct pg_pool *p, const struct pg_statement *statement, const stru
              size_t param_count, struct arena *a, int64_t deadline_ms, struct pg_result *ret,
              struct error *e) MUST_CHECK;
 
+/* For a statement that does no more the second time than the first: one whose answer was lost is
+ * called once more. */
+bool pg_call_again(struct pg_pool *p, const struct pg_statement *statement,
+                   const struct pg_param *params, size_t param_count, struct arena *a,
+                   int64_t deadline_ms, struct pg_result *ret, struct error *e) MUST_CHECK;
+
 /* Borrowed from the result. SQL NULL is an empty str with ptr NULL. must(): row and column exist.
  */
 struct str pg_get(const struct pg_result *r, int row, int column);

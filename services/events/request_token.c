@@ -187,8 +187,8 @@ static bool confirm(const struct request *req, struct response *res, const struc
     struct pg_result row = {0};
     struct error e = {0};
 
-    if (!pg_call(service_pool(req->state), &sql_confirm_issue, params, ARRAY_LEN(params),
-                 req->arena, req->deadline_ms, &row, &e)) {
+    if (!pg_call_again(service_pool(req->state), &sql_confirm_issue, params, ARRAY_LEN(params),
+                       req->arena, req->deadline_ms, &row, &e)) {
         release(req, issue);
         respond_failure(res, &e);
         return false;

@@ -57,7 +57,8 @@ BEGIN
 END
 $$;
 
--- Elections has the token: from here on it counts as issued. False when the claim was lost meanwhile.
+-- Elections has the token: from here on it counts as issued. False when the claim was lost meanwhile. Who did not hear the answer asks
+-- again.
 CREATE FUNCTION events.confirm_issue(p_org uuid, p_election uuid, p_slot bytea, p_issue bigint, p_expires_at timestamptz,
                                      OUT confirmed boolean)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -67,12 +68,12 @@ AS $$
 BEGIN
     PERFORM set_config('app.org_id', p_org::text, true);
     UPDATE events.issues i SET state = 'confirmed', issued_at = clock_timestamp(), expires_at = p_expires_at
-     WHERE i.election_id = p_election AND i.slot = p_slot AND i.issue_no = p_issue AND i.state = 'pending';
+     WHERE i.election_id = p_election AND i.slot = p_slot AND i.issue_no = p_issue AND i.state IN ('pending', 'confirmed');
     confirmed := FOUND;
 END
 $$;
 
--- It has not: the member may ask again at once.
+-- It has not, or nobody was given the token: the member may ask again at once.
 CREATE FUNCTION events.release_issue(p_org uuid, p_election uuid, p_slot bytea, p_issue bigint, OUT released boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -80,8 +81,8 @@ CREATE FUNCTION events.release_issue(p_org uuid, p_election uuid, p_slot bytea, 
 AS $$
 BEGIN
     PERFORM set_config('app.org_id', p_org::text, true);
-    UPDATE events.issues i SET state = 'failed'
-     WHERE i.election_id = p_election AND i.slot = p_slot AND i.issue_no = p_issue AND i.state = 'pending';
+    UPDATE events.issues i SET state = 'failed', issued_at = NULL, expires_at = NULL
+     WHERE i.election_id = p_election AND i.slot = p_slot AND i.issue_no = p_issue AND i.state IN ('pending', 'confirmed');
     released := FOUND;
 END
 $$;

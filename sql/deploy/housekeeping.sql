@@ -9,12 +9,15 @@ CREATE TABLE elections.idempotency (
     fingerprint elections.keyed_hash NOT NULL,
     state       text NOT NULL,
     reply       bytea,
+    -- Whose claim it is while it runs; random, and found in no log line.
+    claim       uuid,
     -- The exact end of a claim; NULL for votes, which are stored in one go.
     lease_until timestamptz,
     -- To the minute, because a vote's row must not tell when it was cast.
     expires_at  elections.minute NOT NULL,
     PRIMARY KEY (org_id, key),
-    CHECK (state = CASE WHEN reply IS NULL THEN 'running' ELSE 'done' END)
+    CHECK (state = CASE WHEN reply IS NULL THEN 'running' ELSE 'done' END),
+    CHECK ((state = 'running') = (claim IS NOT NULL))
 );
 CREATE INDEX ON elections.idempotency (expires_at);
 CALL elections.guard_table('elections.idempotency', 'SELECT');
@@ -57,8 +60,9 @@ CREATE PROCEDURE elections.create_idempotency(p_schema text)
 AS $procedure$
 BEGIN
     EXECUTE format($sql$
-        -- Claim a key before doing something once. fresh: it is ours for p_lease_ms, do it, then store or release.
-        CREATE FUNCTION %1$I.idempotency_claim(p_org uuid, p_key bytea, p_fingerprint bytea, p_lease_ms integer,
+        -- Claim a key before doing something once. fresh: it is ours for p_lease_ms, do it, then store or release. p_claim is new with
+        -- each claim: who did not hear the answer asks again with the same one.
+        CREATE FUNCTION %1$I.idempotency_claim(p_org uuid, p_key bytea, p_fingerprint bytea, p_lease_ms integer, p_claim uuid,
                                                OUT code text, OUT reply bytea)
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
@@ -70,8 +74,8 @@ BEGIN
             forget timestamptz := date_trunc('minute', lease + interval '24 hours', 'UTC');
         BEGIN
             PERFORM set_config('app.org_id', p_org::text, true);
-            INSERT INTO %1$I.idempotency (org_id, key, fingerprint, state, lease_until, expires_at)
-                VALUES (p_org, p_key, p_fingerprint, 'running', lease, forget) ON CONFLICT DO NOTHING;
+            INSERT INTO %1$I.idempotency (org_id, key, fingerprint, state, claim, lease_until, expires_at)
+                VALUES (p_org, p_key, p_fingerprint, 'running', p_claim, lease, forget) ON CONFLICT DO NOTHING;
             IF FOUND THEN
                 code := 'fresh';
                 RETURN;
@@ -85,11 +89,11 @@ BEGIN
             ELSIF known.expires_at > statement_timestamp() AND known.state = 'done' THEN
                 code := 'replay';
                 reply := known.reply;
-            ELSIF known.expires_at > statement_timestamp() AND known.lease_until > statement_timestamp() THEN
+            ELSIF known.expires_at > statement_timestamp() AND known.lease_until > statement_timestamp() AND known.claim <> p_claim THEN
                 code := 'running';
             ELSE
                 UPDATE %1$I.idempotency i
-                   SET fingerprint = p_fingerprint, state = 'running', reply = NULL, lease_until = lease, expires_at = forget
+                   SET fingerprint = p_fingerprint, state = 'running', reply = NULL, claim = p_claim, lease_until = lease, expires_at = forget
                  WHERE i.org_id = p_org AND i.key = p_key;
                 code := 'fresh';
             END IF;
@@ -109,7 +113,7 @@ BEGIN
                 VALUES (p_org, p_key, p_fingerprint, 'done', p_reply,
                         date_trunc('minute', statement_timestamp() + p_ttl_s * interval '1 second' + interval '1 minute', 'UTC'))
                 ON CONFLICT (org_id, key) DO UPDATE
-                    SET state = 'done', reply = excluded.reply, lease_until = NULL, expires_at = excluded.expires_at
+                    SET state = 'done', reply = excluded.reply, claim = NULL, lease_until = NULL, expires_at = excluded.expires_at
                     WHERE i.state = 'running' AND i.fingerprint = excluded.fingerprint;
             stored := FOUND;
         END

@@ -3,10 +3,10 @@ BEGIN;
 SET LOCAL ROLE ekklesia_owner;
 
 DROP FUNCTION elections.sweep(integer);
-DROP FUNCTION elections.idempotency_claim(uuid, bytea, bytea, integer);
+DROP FUNCTION elections.idempotency_claim(uuid, bytea, bytea, integer, uuid);
 DROP FUNCTION elections.idempotency_store(uuid, bytea, bytea, bytea, integer);
 DROP FUNCTION elections.idempotency_release(uuid, bytea);
-DROP FUNCTION events.idempotency_claim(uuid, bytea, bytea, integer);
+DROP FUNCTION events.idempotency_claim(uuid, bytea, bytea, integer, uuid);
 DROP FUNCTION events.idempotency_store(uuid, bytea, bytea, bytea, integer);
 DROP FUNCTION events.idempotency_release(uuid, bytea);
 DROP PROCEDURE elections.create_idempotency(text);

@@ -12,11 +12,11 @@ BEGIN
     END IF;
     FOREACH schema_name IN ARRAY ARRAY['elections', 'events']
     LOOP
-        EXECUTE pg_catalog.format('SELECT code FROM %I.idempotency_claim($1, $2, $2, 1000)', schema_name) INTO code USING org, key;
+        EXECUTE pg_catalog.format('SELECT code FROM %I.idempotency_claim($1, $2, $2, 1000, pg_catalog.gen_random_uuid())', schema_name) INTO code USING org, key;
         IF code <> 'fresh' THEN
             RAISE EXCEPTION 'idempotency_claim of % says % for a new key', schema_name, code;
         END IF;
-        EXECUTE pg_catalog.format('SELECT code FROM %I.idempotency_claim($1, $2, $2, 1000)', schema_name) INTO code USING org, key;
+        EXECUTE pg_catalog.format('SELECT code FROM %I.idempotency_claim($1, $2, $2, 1000, pg_catalog.gen_random_uuid())', schema_name) INTO code USING org, key;
         IF code <> 'running' THEN
             RAISE EXCEPTION 'idempotency_claim of % says % for a running key', schema_name, code;
         END IF;

@@ -21,6 +21,7 @@ def test_claim_confirm_then_live(world):
     assert (first["code"], first["issue_no"]) == ("claimed", 1)
     assert claim(world, election, slot)["code"] == "running"
     assert confirm(world, election, slot, 1)
+    assert confirm(world, election, slot, 1), "who did not hear the answer asks again"
     live = claim(world, election, slot)
     assert (live["code"], live["expires_at"]) == ("live", "2999-01-01T00:00:00.000Z") and live["issued_at"]
     status = world.v("issue_status", uuid.UUID(election), slot)
@@ -41,6 +42,16 @@ def test_claim_lease_over_or_failed_or_expired_or_replaced(world):
     assert claim(world, election, slot)["issue_no"] == 4
     assert confirm(world, election, slot, 4)
     assert claim(world, election, slot, replace=True)["issue_no"] == 5
+
+
+def test_release_of_a_confirmed_issue_that_nobody_was_given(world):
+    election, slot = world.published(), new_slot()
+    claim(world, election, slot)
+    assert confirm(world, election, slot, 1)
+    assert world.v("release_issue", uuid.UUID(election), slot, 1)["released"] is True
+    assert world.v("issue_status", uuid.UUID(election), slot)["issued"] is False
+    assert claim(world, election, slot)["code"] == "claimed"
+    assert not confirm(world, election, slot, 1)
 
 
 def test_claim_parallel_one_gets_it(world):
@@ -207,5 +218,5 @@ def test_reset_never_touches_a_closed_election(world):
 
 def test_events_idempotency_is_its_own(world):
     idem, print_ = key(), key()
-    assert world.v("idempotency_claim", idem, print_, 1000)["code"] == "fresh"
-    assert world.e("idempotency_claim", idem, print_, 1000)["code"] == "fresh"
+    assert world.v("idempotency_claim", idem, print_, 1000, uuid.uuid4())["code"] == "fresh"
+    assert world.e("idempotency_claim", idem, print_, 1000, uuid.uuid4())["code"] == "fresh"

@@ -19,7 +19,7 @@ BIN = "/usr/lib/postgresql/15/bin"
 def test_idempotency_life_of_a_key(world, schema):
     session = getattr(world, schema)
     idem, print_ = key(), key()
-    claim = lambda p=print_, lease=5000: session.call(f"{schema}.idempotency_claim", world.org, idem, p, lease)  # noqa: E731
+    claim = lambda p=print_, lease=5000: session.call(f"{schema}.idempotency_claim", world.org, idem, p, lease, uuid.uuid4())  # noqa: E731
     assert claim()["code"] == "fresh"
     assert claim()["code"] == "running"
     assert claim(key())["code"] == "mismatch"
@@ -37,7 +37,7 @@ def test_idempotency_life_of_a_key(world, schema):
 def test_idempotency_release_and_lease(world, schema):
     session = getattr(world, schema)
     idem, print_ = key(), key()
-    claim = lambda lease=5000: session.call(f"{schema}.idempotency_claim", world.org, idem, print_, lease)["code"]  # noqa: E731
+    claim = lambda lease=5000: session.call(f"{schema}.idempotency_claim", world.org, idem, print_, lease, uuid.uuid4())["code"]  # noqa: E731
     assert claim() == "fresh"
     assert session.call(f"{schema}.idempotency_release", world.org, idem)["released"] is True
     assert claim(0) == "fresh"
@@ -46,12 +46,26 @@ def test_idempotency_release_and_lease(world, schema):
 
 
 @pytest.mark.parametrize("schema", ["elections", "events"])
+def test_idempotency_claim_whose_answer_was_lost_is_made_again(world, schema):
+    session = getattr(world, schema)
+    idem, print_, ours, theirs = key(), key(), uuid.uuid4(), uuid.uuid4()
+    claim = lambda who, p=print_, lease=5000: session.call(f"{schema}.idempotency_claim", world.org, idem, p, lease, who)["code"]  # noqa: E731
+    assert [claim(ours), claim(ours), claim(theirs), claim(ours)] == ["fresh", "fresh", "running", "fresh"]
+    assert claim(ours, key()) == "mismatch"
+    assert [claim(ours, lease=0), claim(theirs), claim(ours)] == ["fresh", "fresh", "running"], "lost to another when its lease was over"
+    assert session.call(f"{schema}.idempotency_store", world.org, idem, print_, b"the reply", 60)["stored"] is True
+    assert claim(theirs) == "replay"
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        session.call(f"{schema}.idempotency_claim", world.org, key(), print_, 5000, None)
+
+
+@pytest.mark.parametrize("schema", ["elections", "events"])
 def test_idempotency_parallel_claims_one_is_fresh(world, schema):
     sessions = [Session(schema) for _ in range(4)]
     for _ in range(10):
         idem, print_ = key(), key()
         codes = in_parallel(*[
-            lambda s=s: s.call(f"{schema}.idempotency_claim", world.org, idem, print_, 5000)["code"] for s in sessions])
+            lambda s=s: s.call(f"{schema}.idempotency_claim", world.org, idem, print_, 5000, uuid.uuid4())["code"] for s in sessions])
         assert sorted(codes) == ["fresh", "running", "running", "running"]
     for session in sessions:
         session.close()
@@ -60,8 +74,8 @@ def test_idempotency_parallel_claims_one_is_fresh(world, schema):
 def test_idempotency_tenants_do_not_meet(world):
     other = World()
     idem = key()
-    assert world.e("idempotency_claim", idem, key(), 5000)["code"] == "fresh"
-    assert other.e("idempotency_claim", idem, key(), 5000)["code"] == "fresh"
+    assert world.e("idempotency_claim", idem, key(), 5000, uuid.uuid4())["code"] == "fresh"
+    assert other.e("idempotency_claim", idem, key(), 5000, uuid.uuid4())["code"] == "fresh"
     other.close()
 
 
@@ -92,9 +106,9 @@ def test_sweep_removes_only_expired_in_bounded_batches(world):
         w.root.rows("INSERT INTO elections.nonces SELECT %s, 'k', g::text, now() - interval '1 minute' FROM generate_series(1, 5) g", w.org)
         w.e("use_nonce", "k", "live", "2999-01-01")
         w.root.rows(
-            "INSERT INTO elections.idempotency SELECT %s, sha256(g::text::bytea), sha256('f'), 'done', 'r', NULL,"
+            "INSERT INTO elections.idempotency SELECT %s, sha256(g::text::bytea), sha256('f'), 'done', 'r', NULL, NULL,"
             " date_trunc('minute', now() - interval '2 minutes') FROM generate_series(1, 3) g", w.org)
-        w.e("idempotency_claim", key(), key(), 1000)
+        w.e("idempotency_claim", key(), key(), 1000, uuid.uuid4())
     first = world.elections.call("elections.sweep", 2)
     assert first["nonces"] <= 4 and first["idempotency"] == 4
     while world.elections.call("elections.sweep", 2) != {"nonces": 0, "idempotency": 0}:

@@ -133,7 +133,7 @@ def is_running(reply):
 # When the answer to a write is lost after its commit, the repeated write finds its own work: documented refusals that say
 # so. Votes are not among them: their answer is kept in the transaction of the vote itself.
 DONE_ALREADY = {
-    "register_token": (409, "ALREADY_REGISTERED"), "confirm_issue": (409, "TOKEN_LIVE"), "open_election": (400, None),
+    "register_token": (409, "ALREADY_REGISTERED"), "open_election": (400, None),
     "close_election": (400, "WRONG_STATUS"), "pause_election": (400, "WRONG_STATUS"), "resume_election": (400, "WRONG_STATUS"),
     "archive_election": (400, "WRONG_STATUS"), "hide_election": (400, "WRONG_STATUS"), "unhide_election": (400, "WRONG_STATUS"),
     "delete_election": (404, None), "use_nonce": (401, None),

@@ -231,9 +231,9 @@ static void open_pool(struct service_state *state)
         all[at++] = state->nonce_statement = schema_statement(
             state, "use_nonce", "use_nonce($1::uuid, $2::text, $3::text, $4::timestamptz)");
     if (state->service->uses & USES_IDEMPOTENCY) {
-        all[at++] = state->claim_statement =
-            schema_statement(state, "idempotency_claim",
-                             "idempotency_claim($1::uuid, $2::bytea, $3::bytea, $4::int, $5::uuid)");
+        all[at++] = state->claim_statement = schema_statement(
+            state, "idempotency_claim",
+            "idempotency_claim($1::uuid, $2::bytea, $3::bytea, $4::int, $5::uuid)");
         all[at++] = state->store_statement = schema_statement(
             state, "idempotency_store",
             "idempotency_store($1::uuid, $2::bytea, $3::bytea, $4::bytea, $5::int)");

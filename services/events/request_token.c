@@ -67,11 +67,28 @@ static bool read_replace(const struct request *req, struct response *res, bool *
     return false;
 }
 
-/* 409 for a live token says what the member can do, and when (V-C9). */
-static void refuse_live(const struct request *req, struct response *res, struct str expires_at)
+static void refuse_voted(struct response *res)
+{
+    cJSON *extra = json_object(res->request->arena);
+
+    json_add_text(extra, "code", "ALREADY_VOTED");
+    respond_error_extra(res, ERR_CONFLICT, "You have already voted in this election.", extra);
+}
+
+/* 409 for a live token says what the member can do, and when (V-C9): nothing once it is spent. */
+static void refuse_live(const struct request *req, struct response *res, const struct issue *issue,
+                        struct str expires_at)
 {
     cJSON *extra = json_object(req->arena);
+    struct elections_answer slot;
+    struct error e = {0};
+    bool voted = false;
 
+    if (elections_slot_status(req, issue->election.id, issue->slot, &slot, &e) &&
+        json_bool(slot.body, "voted", &voted) && voted) {
+        refuse_voted(res);
+        return;
+    }
     json_add_text(extra, "code", "TOKEN_LIVE");
     json_add_str_or_null(extra, "expires_at", expires_at);
     json_add_text(extra, "hint",
@@ -114,7 +131,7 @@ static bool claim(const struct request *req, struct response *res, struct issue 
 
     issue->issue_no = pg_get(&row, 0, 1);
     if (str_eq_text(code, "live"))
-        refuse_live(req, res, pg_get(&row, 0, 3));
+        refuse_live(req, res, issue, pg_get(&row, 0, 3));
     else if (str_eq_text(code, "running"))
         refuse_running(res);
     return str_eq_text(code, "claimed");
@@ -139,10 +156,7 @@ static void release(const struct request *req, const struct issue *issue)
 static void refuse_registration(struct response *res, const struct elections_answer *answer)
 {
     if (str_eq_text(answer->wire_code, "ALREADY_VOTED")) {
-        cJSON *extra = json_object(res->request->arena);
-
-        json_add_text(extra, "code", "ALREADY_VOTED");
-        respond_error_extra(res, ERR_CONFLICT, "You have already voted in this election.", extra);
+        refuse_voted(res);
     } else if (answer->status == 403) {
         respond_error(res, ERR_FORBIDDEN, "The election is not open for voting.");
     } else if (answer->status == 404) {

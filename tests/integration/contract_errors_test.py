@@ -119,6 +119,7 @@ ROWS = [
     *(("events", "POST", f"/api/request-token?election_id={{{state}}}", "member", None, 403, None)
       for state in ("ended", "early", "paused", "closed", "names only")),
     ("events", "POST", "/api/request-token?election_id={token live}", "member", None, 409, "TOKEN_LIVE"),
+    ("events", "POST", "/api/request-token?election_id={token voted}", "member", None, 409, "ALREADY_VOTED"),
     ("events", "POST", "/api/request-token?election_id={voted}", "member", None, 409, "ALREADY_VOTED"),
     ("events", "POST", "/api/request-token?election_id={published}", "member", {"replace": "yes"}, 400, None),
     ("events", "GET", "/api/my-token", "member", None, 400, None),

@@ -60,15 +60,25 @@ static struct str key_of(const struct request *req)
     return req->identity.kind == IDENTITY_NONE ? address_key(req) : identity_key(&req->identity);
 }
 
+/* By hand: vsnprintf() is dear where every reply has three of these. */
+static void add_header(struct response *res, const char *name, unsigned value)
+{
+    char memory[16];
+    struct buf text;
+
+    buf_init_fixed(&text, memory, sizeof memory);
+    buf_add_i64(&text, value);
+    http_response_header(res->http, name, buf_str(&text));
+}
+
 static void add_headers(const struct request *req, struct response *res, const struct limit *limit,
                         const struct rate_verdict *v)
 {
     http_response_header(res->http, "RateLimit-Policy",
                          arena_printf(req->arena, "%u;w=%u", v->limit, limit->window_s));
-    http_response_header(res->http, "RateLimit-Limit", arena_printf(req->arena, "%u", v->limit));
-    http_response_header(res->http, "RateLimit-Remaining",
-                         arena_printf(req->arena, "%u", v->remaining));
-    http_response_header(res->http, "RateLimit-Reset", arena_printf(req->arena, "%u", v->reset_s));
+    add_header(res, "RateLimit-Limit", v->limit);
+    add_header(res, "RateLimit-Remaining", v->remaining);
+    add_header(res, "RateLimit-Reset", v->reset_s);
 }
 
 static bool refuse(struct response *res, const struct rate_verdict *v)

@@ -79,12 +79,13 @@ class Stack:
         return True
 
     def _ensure_registry(self):
-        """The address services read one file, built from the rows the tests ship."""
-        if os.path.exists(self.path("registry.db")) or not os.access(self.binary("registry-build"), os.X_OK):
+        """The address services read one file, built from the rows the tests ship, anew when the program that builds it is."""
+        builder, db = self.binary("registry-build"), self.path("registry.db")
+        if not os.access(builder, os.X_OK) or (os.path.exists(db) and os.path.getmtime(db) >= os.path.getmtime(builder)):
             return
         subprocess.run(
             [os.path.join(ROOT, "deploy", "registry", "build"),
-             os.path.join(ROOT, "tests", "data", "registry", "Stadfangaskra.csv"), self.path("registry.db"), "--quiet"],
+             os.path.join(ROOT, "tests", "data", "registry", "Stadfangaskra.csv"), db, "--quiet"],
             env={**os.environ, "BIN_DIR": self.bin_dir}, stdout=subprocess.DEVNULL, check=True)
 
     def _ensure_services(self, say):

@@ -174,6 +174,8 @@ static struct match_text join(struct arena *a, const struct query_token *tokens,
     struct match_text text;
     struct buf key, spelling;
 
+    if (count == 1)
+        return (struct match_text){tokens[0].key, tokens[0].spelling};
     buf_init(&key, 8 * QUERY_MAX_BYTES);
     buf_init(&spelling, 8 * QUERY_MAX_BYTES);
     for (size_t i = 0; i < count; i++) {

@@ -292,8 +292,13 @@ void validate_claim(struct registry_reader *r, const struct claim *claim, struct
         if (here.validity < best.validity)
             best = here;
     }
-    if (best.validity == VALIDITY_NUMBER_UNKNOWN && claim->number >= 0)
+    if (best.validity == VALIDITY_NUMBER_UNKNOWN && claim->number >= 0) {
+        const struct claim anywhere = {.number = claim->number};
+
         offer_nearest(r, &m, claim, &best);
+        if (best.alternative_count == 0)
+            offer_nearest(r, &m, &anywhere, &best);
+    }
     match_end(&m);
     buf_done(&key);
     buf_done(&spelling);

@@ -141,3 +141,24 @@ void posted_read(const cJSON *data, const struct pack *pack, struct arena *a, st
     read_postcode(data, pack, a, ret);
     read_city(data, pack, a, ret);
 }
+
+void posted_warn_of_conflict(struct posted *p, const struct pack *pack, const struct verdict *v)
+{
+    bool postcode_fits = false, city_fits = false;
+
+    for (size_t i = 0; i < v->alternative_count; i++) {
+        const struct pack_street *street = &pack->streets[pack_street_of(pack, v->alternatives[i])];
+        bool postcode = !p->claim.areas[0] || area_holds(p->claim.areas[0], street);
+        bool city = !p->claim.areas[1] || area_holds(p->claim.areas[1], street);
+
+        if (postcode && city)
+            return;
+        postcode_fits = postcode_fits || postcode;
+        city_fits = city_fits || city;
+    }
+    /* Where each fits some door and both fit none they contradict each other. */
+    if (p->claim.areas[0] && (!postcode_fits || city_fits))
+        warn(p, "postal_code_contradicts");
+    if (p->claim.areas[1] && (!city_fits || postcode_fits))
+        warn(p, "city_contradicts");
+}

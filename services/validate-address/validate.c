@@ -127,6 +127,8 @@ void validate_one(const struct request *req, const cJSON *data, struct buf *out)
         write_refusal(out, req->arena, posted.error, posted.error_value);
     } else {
         validate_claim(r, &posted.claim, &verdict);
+        if (verdict.alternative_count > 0)
+            posted_warn_of_conflict(&posted, r->pack, &verdict);
         registry_count(req, verdict.validity == VALIDITY_EXACT ? LOOKUP_FOUND : LOOKUP_NOTHING);
         write_verdict(out, r, req->arena, &posted, &verdict);
     }

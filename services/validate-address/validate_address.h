@@ -30,6 +30,8 @@ struct posted {
 
 /* posted.c: any JSON type in any field gives an answer. */
 void posted_read(const cJSON *data, const struct pack *pack, struct arena *a, struct posted *ret);
+/* Where the alternatives are all elsewhere: warns of the postcode, the town, or both. */
+void posted_warn_of_conflict(struct posted *p, const struct pack *pack, const struct verdict *v);
 
 /* validate.c */
 void call_validate(const struct request *req, struct response *res);

@@ -121,6 +121,91 @@ static void test_search_doors_every_prefix_of_two_letters_finds_its_street(void 
     }
 }
 
+/* Any three letters inside a name list it, unless what begins with them fills the list. */
+static void test_search_doors_three_letters_inside_a_name_find_it(void **state)
+{
+    const struct pack *p = reader->pack;
+
+    (void)state;
+    for (uint32_t name = 0; name < p->name_count; name++) {
+        struct str key = pack_name_key(p, name);
+
+        for (size_t at = 0; at + 3 <= key.len; at++) {
+            struct str text = str_take(str_skip(key, at), 3);
+            struct search_result found = find(text, 200);
+            bool hit = found.count >= 20;
+
+            if (isdigit((unsigned char)text.ptr[0]) || isdigit((unsigned char)text.ptr[1]) ||
+                isdigit((unsigned char)text.ptr[2]))
+                continue; /* a number is the house's */
+
+            for (size_t i = 0; i < found.count && !hit; i++) {
+                struct address address;
+
+                address_read(p, found.doors[i], &address);
+                hit = str_eq(address.street, pack_text(p, p->names[name].text)) ||
+                      str_eq(address.special, pack_text(p, p->names[name].text));
+            }
+            if (!hit)
+                fail_msg("\"%.*s\" does not find %.*s", STR_ARG(text),
+                         STR_ARG(pack_text(p, p->names[name].text)));
+            arena_reset(arena);
+        }
+    }
+}
+
+/* The parts in one of their 24 orders, twice: with blanks, with commas. */
+static struct str in_order(const struct str parts[4], int order, struct buf *text)
+{
+    bool used[4] = {false};
+
+    buf_clear(text);
+    for (int n = 4, rest = order / 2; n > 0; rest /= n, n--) {
+        int skip = rest % n, at = 0;
+
+        while (used[at] || skip-- > 0)
+            at++;
+        used[at] = true;
+        buf_add(text, parts[at]);
+        buf_add_text(text, n == 1 ? "" : order % 2 ? ", " : " ");
+    }
+    return buf_str(text);
+}
+
+static void finds_first(struct str text, uint32_t door)
+{
+    struct search_result found = find(text, 5);
+    struct str first = found.count > 0 ? display_of(reader, arena, found.doors[0]) : STR("");
+
+    if (!str_eq(first, display_of(reader, arena, door)))
+        fail_msg("\"%.*s\" finds \"%.*s\" first", STR_ARG(text), STR_ARG(first));
+}
+
+/* Name, number with letter, postcode and town: always the door, and before all others. */
+static void test_search_doors_parts_in_any_order_find_the_door(void **state)
+{
+    const struct pack *p = reader->pack;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 1000);
+    for (uint32_t door = 0; door < p->door_count; door += 3) {
+        struct address a;
+
+        address_read(p, door, &a);
+        if (a.number < 0 || a.range_to > 0 || a.suffix.len > 0)
+            continue;
+        const struct str parts[4] = {a.street,
+                                     arena_printf(arena, "%d%.*s", a.number, STR_ARG(a.letter)),
+                                     arena_printf(arena, "%d", a.postcode), a.city};
+
+        for (int order = 0; order < 48; order++)
+            finds_first(in_order(parts, order, &text), door);
+        arena_reset(arena);
+    }
+    buf_done(&text);
+}
+
 static void test_search_doors_hostile_text_gives_nothing_or_a_door(void **state)
 {
     static const char *const texts[] = {
@@ -248,6 +333,8 @@ int main(void)
         cmocka_unit_test(test_search_doors_smaller_limit_gives_the_beginning),
         cmocka_unit_test(test_search_doors_without_number_shows_every_place_first),
         cmocka_unit_test(test_search_doors_every_prefix_of_two_letters_finds_its_street),
+        cmocka_unit_test(test_search_doors_three_letters_inside_a_name_find_it),
+        cmocka_unit_test(test_search_doors_parts_in_any_order_find_the_door),
         cmocka_unit_test(test_search_doors_hostile_text_gives_nothing_or_a_door),
         cmocka_unit_test(test_search_doors_invalid_utf8_gives_nothing),
         cmocka_unit_test(test_search_doors_long_text_gives_nothing),

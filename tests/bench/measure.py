@@ -58,6 +58,13 @@ def memory_mb(pid, field="VmRSS"):
     raise BenchError(f"no {field} of process {pid}")
 
 
+def shares_mb(pid):
+    """(Pss, private dirty) in MB: the process's share of what it has mapped, and what is its alone and never given back."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
+        sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in list(lines)[1:]}
+    return sizes["Pss"], sizes["Private_Dirty"]
+
+
 def first_answer_ms(binary, environment, port):
     """From just before fork to the last byte of a 200 on /health, asked for in a tight loop; then stops it."""
     request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"

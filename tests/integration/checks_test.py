@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -96,6 +97,18 @@ FAULTS = [
     ("tidy", "libcommon/base/thing.c", "int f(int *p);\nint f(int *p)\n{\n    if (!p)\n        return *p;\n    return 0;\n}\n",
      "clang-analyzer-core.NullDereference"),
 ]
+
+
+CONTRACT = os.path.join(ROOT, "..", "shared", "contract", "requirements.md")
+
+
+@pytest.mark.skipif(not os.path.exists(CONTRACT), reason="the contract (../shared/contract) is not here")
+def test_requirements_every_number_that_binds_has_a_row():
+    with open(CONTRACT, encoding="utf-8") as contract, open(os.path.join(ROOT, "tests", "requirements.md"), encoding="utf-8") as table:
+        binding = {number for line in contract if line.startswith("|") and "`later`" not in line
+                   for number in re.findall(r"\b[VM]-[A-Z]\d+", line.split("|")[1])}
+        rows = set(re.findall(r"^\| ([VM]-[A-Z]\d+) \|", table.read(), re.M))
+    assert len(binding) > 200 and rows == binding
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -113,11 +113,12 @@ BEGIN
 
     WITH gone AS (
         DELETE FROM elections.ballots b WHERE b.election_id = p_election RETURNING b.answer_id, b.answer_text
-    ), shuffled AS MATERIALIZED (
-        SELECT gone.*, gen_random_uuid() AS place FROM gone
+    ), renamed AS MATERIALIZED (
+        SELECT gone.*, gen_random_uuid() AS id FROM gone
     )
+    -- The new id is the new place as well: both are chance, and an index is filled faster from one end to the other.
     INSERT INTO elections.ballots (election_id, id, org_id, answer_id, answer_text)
-        SELECT p_election, gen_random_uuid(), p_org, s.answer_id, s.answer_text FROM shuffled s ORDER BY s.place;
+        SELECT p_election, r.id, p_org, r.answer_id, r.answer_text FROM renamed r ORDER BY r.id;
     GET DIAGNOSTICS selections = ROW_COUNT;
 
     WITH gone AS (

@@ -114,3 +114,29 @@ def test_no_text_of_ours_promises_anonymity():
             found = re.findall(r"(?i)\b(?:anonymous(?:ly)?|anonymity|nafnlaus\w*|untraceable) (?:vote|ballot|election|voting)\w*|"
                                r"\b(?:vote|ballot|voting)s? (?:is|are) anonymous", text.read())
         assert not found, (path, found)
+
+
+def test_every_write_of_events_repeated_under_its_key_gets_the_same_answer(stack):
+    """V-O12: also a refusal, once it is final; the action is done and recorded once; under another body the key is refused."""
+    events = stack.service("events")
+    token = stack.cloud.token(**person(roles=("superuser",)))
+
+    def twice(method, path, body, status):
+        key = {"X-Idempotency-Key": secrets.token_hex(8)}
+        first, again = (events.call(method, path, body, token=token, headers=key) for _ in range(2))
+        assert (first.status, again.status) == (status, status) and first.json == again.json, (first, again)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert events.call(method, path, {"other": 1}, token=token, headers=key).status == 422
+        return first.json
+
+    def life(*steps):
+        row = twice("POST", V, {"title": f"Einu sinni {secrets.token_hex(4)}", "question": "Q", "answers": ["yes", "no"]}, 201)
+        for method, tail, body, status in steps:
+            twice(method, f"{V}/{row['id']}{tail}", body, status)
+        return [action for action, _ in stack.sql("select action, success from elections.audit where election_id = %s order by seq", (row["id"],))]
+    assert life(("PATCH", "/draft", {"title": "Nýr"}, 200), ("PATCH", "/metadata", {"description": "Lýsing"}, 200), ("POST", "/resume", {}, 400),
+                ("POST", "/publish", {}, 200), ("POST", "/pause", {}, 200), ("POST", "/resume", {}, 200), ("POST", "/close", {}, 200),
+                ("POST", "/archive", {}, 200), ("DELETE", "", {}, 400)) == [
+        "create_election", "update_draft", "update_metadata", "resume_election", "open_election", "pause_election", "resume_election",
+        "close_election", "archive_election", "delete_draft"]
+    assert life(("DELETE", "", {}, 200)) == ["create_election", "delete_draft"]

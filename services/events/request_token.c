@@ -20,7 +20,7 @@
 const struct pg_statement sql_claim_issue = {
     .name = "claim_issue",
     .sql = "select code, issue_no, issued_at, expires_at from events.claim_issue("
-           "$1::uuid, $2::uuid, $3::bytea, $4::bool, $5::int)",
+           "$1::uuid, $2::uuid, $3::bytea, $4::bool, $5::int, $6::uuid)",
 };
 const struct pg_statement sql_confirm_issue = {
     .name = "confirm_issue",
@@ -110,19 +110,24 @@ static void refuse_running(struct response *res)
 static bool claim(const struct request *req, struct response *res, struct issue *issue,
                   bool replace)
 {
+    char name[UUID_TEXT_SIZE];
+
+    uuid_v4(name);
     /* Longer than this request can live, so two of one member never run side by side. */
     struct str lease_ms =
         arena_printf(req->arena, "%lld",
                      (long long)service_server_settings(req->state)->request_budget_ms + 500);
-    const struct pg_param params[] = {PG_TEXT(req->org_id), PG_TEXT(issue->election.id),
+    const struct pg_param params[] = {PG_TEXT(req->org_id),
+                                      PG_TEXT(issue->election.id),
                                       PG_BYTES(str_n(issue->slot, sizeof issue->slot)),
                                       PG_TEXT(replace ? STR("true") : STR("false")),
-                                      PG_TEXT(lease_ms)};
+                                      PG_TEXT(lease_ms),
+                                      pg_param_text(name)};
     struct pg_result row = {0};
     struct error e = {0};
 
-    if (!pg_call(service_pool(req->state), &sql_claim_issue, params, ARRAY_LEN(params), req->arena,
-                 req->deadline_ms, &row, &e)) {
+    if (!pg_call_again(service_pool(req->state), &sql_claim_issue, params, ARRAY_LEN(params),
+                       req->arena, req->deadline_ms, &row, &e)) {
         respond_failure(res, &e);
         return false;
     }

@@ -27,8 +27,8 @@ END
 $$;
 
 -- Claim the right to give the slot a token. One live token per slot: a confirmed one that has not expired is in the way unless
--- p_replace, and a claim in progress is, until its lease ends.
-CREATE FUNCTION events.claim_issue(p_org uuid, p_election uuid, p_slot bytea, p_replace boolean, p_lease_ms integer,
+-- p_replace, and a claim in progress is, until its lease ends. p_claim as in idempotency_claim.
+CREATE FUNCTION events.claim_issue(p_org uuid, p_election uuid, p_slot bytea, p_replace boolean, p_lease_ms integer, p_claim uuid,
                                    OUT code text, OUT issue_no bigint, OUT issued_at text, OUT expires_at text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -38,12 +38,12 @@ DECLARE
     held events.issues;
 BEGIN
     PERFORM set_config('app.org_id', p_org::text, true);
-    INSERT INTO events.issues AS i (election_id, slot, org_id, issue_no, state, claimed_at)
-        VALUES (p_election, p_slot, p_org, 1, 'pending', clock_timestamp())
+    INSERT INTO events.issues AS i (election_id, slot, org_id, issue_no, state, claim, claimed_at)
+        VALUES (p_election, p_slot, p_org, 1, 'pending', p_claim, clock_timestamp())
         ON CONFLICT ON CONSTRAINT issues_pkey DO UPDATE
-            SET issue_no = i.issue_no + 1, state = 'pending', claimed_at = clock_timestamp(), issued_at = NULL, expires_at = NULL
+            SET issue_no = i.issue_no + 1, state = 'pending', claim = p_claim, claimed_at = clock_timestamp(), issued_at = NULL, expires_at = NULL
             WHERE CASE i.state WHEN 'confirmed' THEN i.expires_at <= clock_timestamp() OR coalesce(p_replace, false)
-                               WHEN 'pending' THEN i.claimed_at + greatest(p_lease_ms, 0) * interval '1 millisecond' <= clock_timestamp()
+                               WHEN 'pending' THEN i.claim = p_claim OR i.claimed_at + greatest(p_lease_ms, 0) * interval '1 millisecond' <= clock_timestamp()
                                ELSE true END
         RETURNING i.issue_no INTO issue_no;
     IF FOUND THEN

@@ -10,6 +10,7 @@ CREATE TABLE events.issues (
     org_id      uuid NOT NULL,
     issue_no    bigint NOT NULL CHECK (issue_no > 0),
     state       text NOT NULL CHECK (state IN ('pending', 'confirmed', 'failed')),
+    claim       uuid NOT NULL, -- whose it is while pending; random, and found in no log line
     claimed_at  timestamptz NOT NULL,
     issued_at   timestamptz,
     expires_at  timestamptz,

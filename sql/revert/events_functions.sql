@@ -21,7 +21,7 @@ DROP FUNCTION events.pause_election(uuid, text, text, uuid);
 DROP FUNCTION events.issue_status(uuid, uuid, bytea);
 DROP FUNCTION events.release_issue(uuid, uuid, bytea, bigint);
 DROP FUNCTION events.confirm_issue(uuid, uuid, bytea, bigint, timestamptz);
-DROP FUNCTION events.claim_issue(uuid, uuid, bytea, boolean, integer);
+DROP FUNCTION events.claim_issue(uuid, uuid, bytea, boolean, integer, uuid);
 DROP FUNCTION events.current_election(uuid, uuid);
 
 COMMIT;

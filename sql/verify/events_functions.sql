@@ -7,11 +7,11 @@ DECLARE
     election CONSTANT uuid := pg_catalog.gen_random_uuid();
     answer record;
 BEGIN
-    SELECT * INTO answer FROM events.claim_issue(org, election, slot, false, 1000);
+    SELECT * INTO answer FROM events.claim_issue(org, election, slot, false, 1000, pg_catalog.gen_random_uuid());
     IF answer.code <> 'claimed' OR answer.issue_no <> 1 THEN
         RAISE EXCEPTION 'a first claim gives %', answer;
     END IF;
-    SELECT * INTO answer FROM events.claim_issue(org, election, slot, false, 10000);
+    SELECT * INTO answer FROM events.claim_issue(org, election, slot, false, 10000, pg_catalog.gen_random_uuid());
     IF answer.code <> 'running' THEN
         RAISE EXCEPTION 'a second claim gives %', answer;
     END IF;

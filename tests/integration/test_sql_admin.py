@@ -333,7 +333,7 @@ def test_audit_append_cannot_forge_rows_that_functions_rely_on(world, action, su
 def test_delete_leaves_audit_rows_and_no_leftovers(world):
     election = world.published()
     world.token(election)
-    world.v("claim_issue", uuid.UUID(election), new_slot(), False, 1000)
+    world.v("claim_issue", uuid.UUID(election), new_slot(), False, 1000, uuid.uuid4())
     world.act("close", election)
     title = world.e("get_election", uuid.UUID(election))["election"]["title"]
     assert world.act("delete", election)["code"] == "deleted"

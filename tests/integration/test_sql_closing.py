@@ -413,7 +413,7 @@ def test_close_records_stuffing(world):
 
 def test_close_with_issues_has_no_mismatch(world):
     election, slot = world.published(), new_slot()
-    claim = world.v("claim_issue", uuid.UUID(election), slot, False, 5000)
+    claim = world.v("claim_issue", uuid.UUID(election), slot, False, 5000, uuid.uuid4())
     token = world.register(election, slot=slot, issue=claim["issue_no"])
     assert world.v("confirm_issue", uuid.UUID(election), slot, claim["issue_no"], token["expires_at"])["confirmed"]
     world.cast(token["hash"])

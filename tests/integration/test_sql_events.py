@@ -7,8 +7,8 @@ import pytest
 from test_sql_support import Session, World, in_parallel, key, new_slot, world  # noqa: F401
 
 
-def claim(world, election, slot, replace=False, lease=5000):
-    return world.v("claim_issue", uuid.UUID(election), slot, replace, lease)
+def claim(world, election, slot, replace=False, lease=5000, name=None):
+    return world.v("claim_issue", uuid.UUID(election), slot, replace, lease, name or uuid.uuid4())
 
 
 def confirm(world, election, slot, issue, expires="2999-01-01"):
@@ -44,6 +44,16 @@ def test_claim_lease_over_or_failed_or_expired_or_replaced(world):
     assert claim(world, election, slot, replace=True)["issue_no"] == 5
 
 
+def test_claim_whose_answer_was_lost_is_made_again(world):
+    election, slot, ours = world.published(), new_slot(), uuid.uuid4()
+    assert [claim(world, election, slot, name=ours)["code"] for _ in range(2)] == ["claimed"] * 2
+    assert claim(world, election, slot)["code"] == "running"
+    number = claim(world, election, slot, name=ours)["issue_no"]
+    assert confirm(world, election, slot, number)
+    assert claim(world, election, slot, name=ours)["code"] == "live"
+    assert claim(world, election, new_slot(), name=ours)["code"] == "claimed"
+
+
 def test_release_of_a_confirmed_issue_that_nobody_was_given(world):
     election, slot = world.published(), new_slot()
     claim(world, election, slot)
@@ -58,7 +68,7 @@ def test_claim_parallel_one_gets_it(world):
     election, slot = world.published(), new_slot()
     sessions = [Session("events") for _ in range(4)]
     codes = in_parallel(*[
-        lambda s=s: s.call("events.claim_issue", world.org, uuid.UUID(election), slot, False, 5000)["code"] for s in sessions])
+        lambda s=s: s.call("events.claim_issue", world.org, uuid.UUID(election), slot, False, 5000, uuid.uuid4())["code"] for s in sessions])
     assert sorted(codes) == ["claimed", "running", "running", "running"]
     for session in sessions:
         session.close()

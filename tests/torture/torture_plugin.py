@@ -88,7 +88,7 @@ class Control:
 
 
 control = Control()
-totals = {"runs": 0, "failures made": 0, "answers 503": 0, "answers 500, 502, 504": 0, "still running": 0, "without numbers": 0,
+totals = {"runs": 0, "failures made": 0, "answers 503": 0, "answers 500, 502, 504": 0, "without numbers": 0,
           "operations": {}, "told it is done": {}}
 
 
@@ -126,10 +126,6 @@ evidence.sanitizer_environment = sanitizer_environment
 # --- clients that try again -----------------------------------------------------------------------------------
 
 
-def is_running(reply):
-    return reply.status == 409 and "code" not in reply.json and "still" in reply.json.get("message", "")
-
-
 # When the answer to a write is lost after its commit, the repeated write finds its own work: documented refusals that say
 # so. Votes are not among them: their answer is kept in the transaction of the vote itself.
 DONE_ALREADY = {
@@ -150,7 +146,7 @@ def is_without_numbers(reply):
 
 
 def is_try_again(service, reply):
-    return reply.status in AGAIN.get(service, ()) or is_running(reply) or is_without_numbers(reply)
+    return reply.status in AGAIN.get(service, ()) or is_without_numbers(reply)
 
 
 def check_refusal(reply):
@@ -161,11 +157,10 @@ def check_refusal(reply):
         totals["without numbers"] += 1
     elif reply.status in (500, 502, 504):  # documented where one service asks another
         totals["answers 500, 502, 504"] += 1
-    elif reply.status == 503:
+    else:
+        assert reply.status == 503, reply
         totals["answers 503"] += 1
         assert int(reply.headers["retry-after"]) >= 1, reply.headers
-    else:
-        totals["still running"] += 1
     for word in ("SQLSTATE", "libpq", "curl", "statement", "postgres", "127.0.0.1"):
         assert word not in json.dumps(body), reply
 
@@ -184,7 +179,7 @@ def repeat(service, call):
         refused = True
         check_refusal(reply)
         assert time.monotonic() < until, f"no retry succeeds: {reply}"
-        time.sleep(0.5 if is_running(reply) else 0.05)
+        time.sleep(0.05)
 
 
 logins = {}  # code -> how to get another one for the same person
@@ -294,7 +289,6 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(
         f"torture: {totals['runs']} runs, {totals['failures made']} operations of {len(made)} kinds failed, "
         f"{totals['answers 503']} answers 503, {totals['answers 500, 502, 504']} answers 500, 502 or 504, "
-        f"{totals['still running']} times told to wait, "
         f"{totals['without numbers']} results without numbers")
     for what in (made, totals["told it is done"]):
         terminalreporter.write_line("torture: " + ", ".join(f"{name} {count}" for name, count in sorted(what.items())))

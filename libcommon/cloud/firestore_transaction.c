@@ -95,7 +95,8 @@ static bool run_body(struct run *run, struct fs_transaction *tx, struct arena *a
     bool ok = run->body(tx, run->context, a, e);
     if (ok && !tx->ended)
         ok = firestore_commit(run->fs, NULL, 0, tx, a, run->deadline_ms, NULL, e);
-    bool open = !tx->committed && !tx->unsure && !(tx->ended && e->code == ERR_ABORTED);
+    /* Also when nobody knows: a commit that never arrived leaves locks that others wait for. */
+    bool open = !tx->committed && !(tx->ended && e->code == ERR_ABORTED);
     if (!ok && open)
         roll_back(tx, a, run->deadline_ms);
     return ok;

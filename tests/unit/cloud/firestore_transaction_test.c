@@ -189,7 +189,7 @@ static void test_firestore_transaction_unknown_outcome_is_never_run_again(void *
         fake_says(400, refusals[i]);
         assert_error(run(&story), ERR_UNAVAILABLE);
         assert_int_equal(story.runs, 1);
-        ASSERT_VERBS(":beginTransaction ", ":batchGet ", ":commit ", ":commit ");
+        ASSERT_VERBS(":beginTransaction ", ":batchGet ", ":commit ", ":commit ", ":rollback ");
     }
 }
 

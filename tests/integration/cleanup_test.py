@@ -10,6 +10,7 @@ import pytest
 import audit_support as audit
 from firestore_emulator import typed
 from flaky import Flaky
+from flaky import Flaky
 from members import MembersStack, why_no_google
 from suite import call, kennitala
 
@@ -185,6 +186,25 @@ def test_cleanup_answer_about_the_lease_lost_once_does_not_stop_the_next(stack, 
     finally:
         flaky.close()
         stack.stop_own()
+
+
+@pytest.mark.parametrize("mode", ["before", "after", "cut"])
+def test_cleanup_store_failing_in_the_middle_leaves_a_whole_chain(stack, service, mode):
+    fill(stack, 2, [OLD] * 130 + [YOUNG] * 3)
+    flaky = Flaky(stack.firestore_host)
+    removal = f'"delete":"{stack.documents.partition("/v1/")[2]}/{audit.ENTRIES}/'
+    flaky.fail(":commit", mode, body=removal.encode())
+    try:
+        reply = clean(stack, stack.start("cleanupauditlogs", FIRESTORE_EMULATOR_HOST=flaky.host), keep_count=0)
+        assert reply.status in (500, 502, 503, 504) and reply.json["error"]["status"] in ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+        assert any(":commit" in line for line in flaky.seen)
+    finally:
+        flaky.close()
+    assert len(left(stack)) == 133 if mode == "before" else 3 < len(left(stack)) < 133  # some went, and nobody heard
+    stack.trail.verify()
+    result = result_of(clean(stack, service, keep_count=0))
+    assert result["chain_intact"] is True and len(left(stack)) == 3
+    stack.trail.verify()
 
 
 @pytest.mark.parametrize("roles, status", [(None, 403), (["member"], 403), ("admin", 403), (["superuser"], 200)])

@@ -6,10 +6,11 @@ import secrets
 
 import pytest
 
+from contract_errors_test import auth, every
 from elections_support import Caller, manager  # noqa: F401
 from evidence import ROOT
 from suite import canary, person
-from voting import end_in_the_past, vote
+from voting import create_election, end_in_the_past, register, vote
 
 V = "/api/admin/elections"
 
@@ -140,3 +141,59 @@ def test_every_write_of_events_repeated_under_its_key_gets_the_same_answer(stack
         "create_election", "update_draft", "update_metadata", "resume_election", "open_election", "pause_election", "resume_election",
         "close_election", "archive_election", "delete_draft"]
     assert life(("DELETE", "", {}, 200)) == ["create_election", "delete_draft"]
+
+
+ORIGIN = "http://localhost:3000"
+
+
+@pytest.mark.parametrize("service", ["elections", "events"])
+def test_every_route_tells_browsers_who_may_read(stack, service):
+    """§7.1, §7.2 and M-F51: on refusals too, and never on calls between services."""
+    server = stack.service(service)
+    for method, path in every(service):
+        body = None if method == "GET" else {}
+        between = auth(service, method, path) == "service"
+        for origin, listed in ((ORIGIN, True), ("https://evil.example", False), (ORIGIN + ".evil.example", False), ("null", False), (None, False)):
+            reply = server.call(method, path, body, headers={"Origin": origin} if origin else {})
+            assert reply.status == 401 and reply.headers.get("vary") == (None if between else "Origin"), (path, reply)
+            assert reply.headers.get("access-control-allow-origin") == (origin if listed and not between else None), (path, origin)
+            assert between or reply.headers["access-control-allow-credentials"] == "true"
+        if between:
+            continue
+        for origin in (ORIGIN, "https://evil.example"):
+            asked = "authorization,content-type,x-firebase-appcheck,x-idempotency-key"
+            told = server.call("OPTIONS", path, headers={"Origin": origin, "Access-Control-Request-Method": method,
+                                                         "Access-Control-Request-Headers": asked})
+            assert told.status == 204 and told.body == b""
+            assert told.headers["access-control-allow-methods"] == "GET,HEAD,PUT,PATCH,POST,DELETE"
+            assert told.headers["access-control-allow-headers"] == asked and "access-control-max-age" not in told.headers
+            assert told.headers["vary"] == "Origin, Access-Control-Request-Headers"
+            assert told.headers.get("access-control-allow-origin") == (origin if origin == ORIGIN else None)
+
+
+@pytest.mark.parametrize("service", ["elections", "events"])
+def test_every_get_has_its_head_its_tag_and_its_spellings(stack, service):
+    """§0: HEAD on every GET; a weak ETag that is answered 304, but where nothing may be kept; any case, one slash more."""
+    server, election = stack.service(service), create_election(stack)
+    operator, voter = stack.cloud.token(**person(roles=("superuser",))), register(stack.service("elections"), election)
+    tagged = 0
+    for method, path in every(service, election):
+        kind = auth(service, method, re.sub(election, "{id}", path))
+        if method != "GET" or kind == "service":
+            continue
+
+        def ask(method, path, **headers):
+            return server.call(method, path, token=voter if kind == "voting-token" else operator, headers=headers)  # noqa: B023
+        got, head = ask("GET", path), ask("HEAD", path)
+        assert head.status == got.status and head.body == b"" and int(head.headers["content-length"]) == len(got.body), path
+        spelt = path.upper().replace(election.upper(), election)
+        assert ask("GET", spelt).status == ask("GET", path + "/").status == got.status and ask("GET", path + "//").status == 404
+        if got.status == 200 and "no-store" not in got.headers.get("cache-control", ""):
+            tag = got.headers["etag"]
+            assert tag.startswith('W/"')
+            again = ask("GET", path, **{"If-None-Match": tag})
+            assert again.status == 304 and again.body == b"" and ask("GET", path, **{"If-None-Match": 'W/"other"'}).status == 200
+            tagged += 1
+        else:
+            assert "etag" not in got.headers
+    assert tagged >= 2

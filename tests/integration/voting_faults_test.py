@@ -345,13 +345,6 @@ def test_app_check_modes(stack):
         own.stop()
 
 
-def test_head_and_conditional_get_work_on_every_get(stack, elections):
-    election = create_election(stack)
-    _ = election
-    head = elections.call("HEAD", "/health")
-    assert head.status == 200 and head.body == b"" and int(head.headers["content-length"]) > 0
-
-
 def test_metrics_count_requests_by_route_and_status(stack, elections):
     before = elections.metric("http_requests_total", route="/api/vote", status="404")
     vote(elections, voting_token())

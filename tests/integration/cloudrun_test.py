@@ -135,6 +135,16 @@ def test_google_knows_every_field(service):
     assert google_messages.unknown_fields("run", "v1", "Service", manifest) == ["spec.template.spec.containers.bogusField"]
 
 
+def test_the_documents_make_every_secret_and_no_other():
+    named = {value[0] for service in SERVICES for value in manifests.environment(manifests.load(service)).values()
+             if isinstance(value, tuple)}
+    with open(os.path.join(manifests.MANIFESTS, "README.md"), encoding="utf-8") as readme:
+        text = readme.read().replace("\\\n", " ")
+    made = [name for names in re.findall(r"for name in ([^;]+); do [^\n]*secrets create", text) for name in names.split()]
+    made += re.findall(r"secrets create ([a-z][a-z0-9-]+)", text)
+    assert sorted(made) == sorted(named)
+
+
 def test_roles_are_least_privilege():
     for service, access in manifests.access().items():
         roles = [*access["roles"], *access.get("self_roles", [])]

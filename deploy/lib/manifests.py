@@ -136,9 +136,7 @@ def fill_in(text, values):
 
 def access():
     """service -> its roles and invokers."""
-    found = access_file()
-    del found["with_settings"]
-    return found
+    return {name: entry for name, entry in access_file().items() if name not in ("helpers", "with_settings")}
 
 
 def access_file():

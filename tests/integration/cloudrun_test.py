@@ -215,6 +215,19 @@ def test_what_a_setting_switches_on_brings_its_roles():
             == [("roles/telemetry.tracesWriter", None, None)]
 
 
+def test_accounts_of_the_trigger_and_the_meeting_are_made():
+    done = run("access", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    made = set(re.findall(r"service-accounts create (\S+)", done.stdout))
+    assert made == {*SERVICES, "eventarc-trigger", "meeting-scheduler", "load-test"}
+    invokers = {one for access in manifests.access().values() if access["invokers"] != "public" for one in access["invokers"]}
+    assert invokers <= made
+    with open(os.path.join(evidence.ROOT, "deploy", "meeting"), encoding="utf-8") as script:
+        assert "meeting-scheduler@" in script.read(), "the account its jobs run as"
+    assert re.search(r"--member \S+meeting-scheduler@\S+ --role roles/cloudsql.editor", done.stdout)
+    assert len(re.findall(r"--member \S+meeting-scheduler@\S+ --role roles/iam.serviceAccountUser", done.stdout)) == 2
+
+
 def test_the_queues_account_gets_its_topics(tmp_path):
     """The command itself, in a copy of the tree whose manifest has the queue on."""
     for part in ("cloudrun", "deploy/lib", "deploy/images"):
@@ -318,9 +331,11 @@ def test_the_load_test_is_a_job_google_knows():
     commands = [line[2:] for line in done.stdout.splitlines() if line.startswith("$ ")]
     assert any(f"buckets create gs://{bucket} " in command for command in commands)
     who = f"serviceAccount:{task['serviceAccountName']}"
-    assert [re.search(r"(\S+) (?:--project \S+ )?--member (\S+) --role (\S+)$", command).groups() for command in commands
+    caller = f"serviceAccount:meeting-scheduler@{manifests.settings()['PROJECT']}.iam.gserviceaccount.com"
+    assert [re.search(r"(\S+) (?:--project \S+ )?(?:--region \S+ )?--member (\S+) --role (\S+)$", command).groups() for command in commands
             if "binding" in command] == [("events-s2s-key", who, "roles/secretmanager.secretAccessor"),
-                                         (f"gs://{bucket}", who, "roles/storage.objectUser")]
+                                         (f"gs://{bucket}", who, "roles/storage.objectUser"),
+                                         ("load-test", caller, "roles/run.developer")]
     assert run("load-test", "--dry-run").returncode == 1, "no rehearsal election, no load test"
 
 
@@ -389,7 +404,9 @@ def test_commands_are_run_as_shown(tmp_path):
     lines = log.read_text(encoding="utf-8").splitlines()
     assert [line.split(" ")[1:4] for line in lines] == [
         ["logging", "sinks", "describe"], ["logging", "sinks", "update"], ["run", "services", "replace"],
-        ["run", "services", "add-iam-policy-binding"]]
+        ["run", "services", "add-iam-policy-binding"], ["run", "services", "add-iam-policy-binding"]]
+    assert "--member allUsers --role roles/run.invoker" in lines[3]
+    assert "meeting-scheduler@" in lines[4] and "--role roles/run.developer" in lines[4]
     assert "--update-exclusion" in lines[1], "it is there already, so it is changed, not added"
     sent = yaml.safe_load((tmp_path / "log.yaml").read_text(encoding="utf-8"))
     assert sent["metadata"]["name"] == "elections-service"

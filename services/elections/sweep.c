@@ -37,8 +37,8 @@ struct sweeper {
     int64_t close_timeout_ms;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t stopped;
-    bool stop;
+    pthread_cond_t changed;
+    bool stop, ended;
 };
 
 /* Between three quarters and five quarters of the interval. */
@@ -64,7 +64,7 @@ static bool wait_for_turn(struct sweeper *s, int64_t wait_ms)
     bool go_on;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->stop && pthread_cond_timedwait(&s->stopped, &s->lock, &until) != ETIMEDOUT)
+    while (!s->stop && pthread_cond_timedwait(&s->changed, &s->lock, &until) != ETIMEDOUT)
         continue;
     go_on = !s->stop;
     pthread_mutex_unlock(&s->lock);
@@ -113,6 +113,10 @@ static void *sweeper_main(void *context)
         arena_reset(a);
     }
     arena_free(a);
+    pthread_mutex_lock(&s->lock);
+    s->ended = true;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
@@ -131,7 +135,7 @@ struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s, int64_t 
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->stopped, &monotonic);
+    pthread_cond_init(&s->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     must(pthread_create(&s->thread, NULL, sweeper_main, s) == 0);
     return s;
@@ -145,12 +149,15 @@ void sweeper_stop(struct sweeper *s)
         return;
     pthread_mutex_lock(&s->lock);
     s->stop = true;
-    pthread_cond_signal(&s->stopped);
-    pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&s->changed);
+    while (!s->ended && pthread_cond_timedwait(&s->changed, &s->lock, &until) != ETIMEDOUT)
+        continue;
     /* All replies are out. What is still being closed goes on in the database without us. */
-    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+    if (!s->ended)
         _exit(0);
-    pthread_cond_destroy(&s->stopped);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->thread, NULL);
+    pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

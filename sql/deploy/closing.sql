@@ -181,7 +181,11 @@ BEGIN
     SELECT * INTO election FROM elections.elections e WHERE e.id = p_election AND e.deleted_at IS NULL;
     IF elections.due(election) THEN
         PERFORM elections.lock_exclusively(p_election);
-        election := elections.close_now(p_org, p_election, 'system', NULL);
+        -- Once more: an operator may have been moving the end while it passed.
+        SELECT * INTO election FROM elections.elections e WHERE e.id = p_election AND e.deleted_at IS NULL FOR UPDATE;
+        IF elections.due(election) THEN
+            election := elections.close_now(p_org, p_election, 'system', NULL);
+        END IF;
     END IF;
     RETURN election;
 END

@@ -115,3 +115,28 @@ def test_every_pair_ends_as_one_after_the_other(world, state, ending):
     assert world.e("audit_verify")["ok"] is True
     for session in sessions:
         session.close()
+
+
+def test_end_moved_while_it_passed_is_not_closed_by_who_waited(world):
+    """The operator was in time and is told so: who found the old end passed, and waited for the row, looks again."""
+    election = world.published(end="2999-01-01")
+    world.set(election, scheduled_end="now() + interval '1.5 seconds'")
+    holder, reader = Session("elections"), Session("elections")
+    holder.connection.autocommit = False
+    assert call(world, holder, election, "end") == "updated"
+    while not world.root.one("SELECT elections.due(e) FROM elections.elections e WHERE e.id = %s", election)[0]:
+        time.sleep(0.01)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(call(world, reader, election, "results")))
+    thread.start()
+    while thread.is_alive() and not world.root.rows("SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'",
+                                                    reader.connection.info.backend_pid):
+        time.sleep(0.001)
+    assert not answers, "it waits for the operator"
+    holder.connection.commit()
+    thread.join()
+    assert answers == ["not_closed"]
+    assert world.root.one("SELECT status, extract(year FROM scheduled_end) FROM elections.elections WHERE id = %s", election) == ("published", 2998)
+    assert world.vote(election)["code"] == "accepted"
+    holder.close()
+    reader.close()

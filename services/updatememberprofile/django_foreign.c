@@ -98,7 +98,7 @@ static bool send_one(struct sending *s, const cJSON *address, struct error *e)
     struct arena *a = s->arena;
     cJSON *body = json_object(a);
     const cJSON *known, *answer;
-    int64_t country, pk;
+    int64_t country, pk = 0;
 
     if (!country_of(s->service, address, &country)) {
         s->outcome->no_country++;

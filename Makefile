@@ -8,7 +8,7 @@
 #   make loadtest a meeting's first seconds, passed or failed by the criteria of deploy/loadtest
 #   make images   the container images, built and tried without a Docker engine
 #   make lint     every check of the source; `make tidy` is its slow part alone
-#   make fuzz     every fuzz target for FUZZ_SECONDS (60); its regressions are replayed by `make test`
+#   make fuzz     every fuzz target for FUZZ_SECONDS (60); `make test` does it beside the tests
 #   make tsan     unit tests, a choice of integration tests and a load run under ThreadSanitizer
 #   make soak     a million mixed requests and crowds of hostile clients
 #   make coverage lines and branches the tests reach, of libcommon and the voting path

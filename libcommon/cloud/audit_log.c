@@ -2,6 +2,7 @@
 #include "cloud/audit_log.h"
 
 #include "base/clock.h"
+#include "cloud/firestore_value.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -214,26 +215,26 @@ static void canonical_scalar(const cJSON *value, struct buf *out)
     } else if (json_bool(value, "booleanValue", &yes)) {
         buf_add_text(out, yes ? "b1" : "b0");
     } else if (only && cJSON_IsString(only)) {
-        buf_add_char(out, only->string[0]);
-        buf_add_char(out, only->string[1]);
+        canonical_text(str_from(only->string), out);
         canonical_text(json_str_value(only), out);
     } else if (only && cJSON_IsNumber(only) && strcmp(only->string, "integerValue") == 0) {
-        buf_printf(out, "in%d:%.0f", snprintf(NULL, 0, "%.0f", only->valuedouble),
-                   only->valuedouble);
+        canonical_text(str_from(only->string), out);
+        buf_printf(out, "%d:%.0f", snprintf(NULL, 0, "%.0f", only->valuedouble), only->valuedouble);
     } else {
         buf_add_char(out, 'x');
         json_write(out, value);
     }
 }
 
+/* What has the name of a map or an array and is none goes as it is. */
 static void canonical_value(struct arena *a, const cJSON *value, struct buf *out)
 {
-    const cJSON *map = json_get(value, "mapValue"), *array = json_get(value, "arrayValue");
+    const cJSON *fields = fs_value_map(value), *values = fs_value_array(value);
 
-    if (cJSON_IsObject(map))
-        canonical_members(a, json_get(map, "fields"), out);
-    else if (cJSON_IsObject(array))
-        canonical_items(a, json_get(array, "values"), out);
+    if (fields)
+        canonical_members(a, fields, out);
+    else if (values)
+        canonical_items(a, values, out);
     else
         canonical_scalar(value, out);
 }

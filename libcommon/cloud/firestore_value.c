@@ -186,7 +186,7 @@ static const cJSON *member_of(const cJSON *fields, struct str name)
     return NULL;
 }
 
-static const cJSON *inner_fields(const cJSON *value)
+const cJSON *fs_value_map(const cJSON *value)
 {
     const cJSON *map = json_get(value, "mapValue");
     const cJSON *fields = json_get(map, "fields");
@@ -195,7 +195,7 @@ static const cJSON *inner_fields(const cJSON *value)
     return cJSON_IsObject(fields) ? fields : NULL;
 }
 
-static const cJSON *inner_values(const cJSON *value)
+const cJSON *fs_value_array(const cJSON *value)
 {
     const cJSON *array = json_get(value, "arrayValue");
     const cJSON *values = json_get(array, "values");
@@ -212,7 +212,7 @@ const cJSON *fs_get(const cJSON *fields, const char *path)
     const cJSON *map = fields;
     while (str_split(&rest, '.', &part)) {
         value = member_of(map, part);
-        map = inner_fields(value);
+        map = fs_value_map(value);
     }
     return value;
 }
@@ -274,12 +274,12 @@ bool fs_get_time_ms(const cJSON *fields, const char *path, int64_t *ret)
 
 const cJSON *fs_get_map(const cJSON *fields, const char *path)
 {
-    return inner_fields(fs_get(fields, path));
+    return fs_value_map(fs_get(fields, path));
 }
 
 const cJSON *fs_get_array(const cJSON *fields, const char *path)
 {
-    return inner_values(fs_get(fields, path));
+    return fs_value_array(fs_get(fields, path));
 }
 
 struct str fs_value_str(const cJSON *value)
@@ -338,10 +338,10 @@ static void add_plain(cJSON *to, const char *name, const cJSON *value)
     const cJSON *only = cJSON_IsObject(value) ? value->child : NULL;
     struct str digits;
     int64_t whole = 0;
-    if (inner_fields(value))
-        add_plain_members(json_add_object(to, name), inner_fields(value));
-    else if (inner_values(value))
-        add_plain_items(json_add_array(to, name), inner_values(value));
+    if (fs_value_map(value))
+        add_plain_members(json_add_object(to, name), fs_value_map(value));
+    else if (fs_value_array(value))
+        add_plain_items(json_add_array(to, name), fs_value_array(value));
     else if (json_str(value, "integerValue", &digits) &&
              str_parse_i64(digits, -FS_PLAIN_WHOLE_MAX, FS_PLAIN_WHOLE_MAX, &whole))
         json_add_i64(to, name, whole);

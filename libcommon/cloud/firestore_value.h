@@ -48,7 +48,11 @@ const cJSON *fs_get_map(const cJSON *fields,
                         const char *path); /* inner fields, or NULL; {} for an empty map */
 const cJSON *fs_get_array(const cJSON *fields,
                           const char *path); /* cJSON array of typed values, or NULL */
-struct str fs_value_str(const cJSON *value); /* of an array's element; empty when no string */
+/* Of one typed value, as an array's element is: as fs_get_map() and fs_get_array(), and the text,
+ * empty when it is no string. */
+const cJSON *fs_value_map(const cJSON *value);
+const cJSON *fs_value_array(const cJSON *value);
+struct str fs_value_str(const cJSON *value);
 
 /* A typed value or fields map as plain JSON (times as text, bytes as base64), new, owned by the
  * arena. */

@@ -162,11 +162,19 @@ static bool find_places_mistyped(const struct pack *p, struct str key, struct ar
 
 /* --- readings -------------------------------------------------------------------------------- */
 
+#define PLACE_WORDS_MAX 4
+
+enum place_state { PLACE_NOT_LOOKED_FOR, PLACE_NONE, PLACE_SPELLED, PLACE_MISTYPED };
+
+/* Which words are a town is the same in all readings, of which one text has hundreds: it is looked
+ * for once. */
 struct reader_state {
     struct query *q;
     struct arena *arena;
     size_t name_from, name_end;
     bool forgive;
+    uint8_t states[QUERY_TOKENS_MAX][PLACE_WORDS_MAX]; /* by first word and number of words - 1 */
+    struct area areas[QUERY_TOKENS_MAX][PLACE_WORDS_MAX];
 };
 
 static struct match_text join(struct arena *a, const struct query_token *tokens, size_t count)
@@ -192,11 +200,8 @@ static struct match_text join(struct arena *a, const struct query_token *tokens,
 static void keep(struct reader_state *s, const struct reading *r)
 {
     struct query *q = s->q;
-    struct reading *kept;
+    struct reading *kept = &q->readings[q->reading_count];
 
-    if (q->reading_count == QUERY_READINGS_MAX)
-        return;
-    kept = &q->readings[q->reading_count];
     *kept = *r;
     kept->name = join(s->arena, q->tokens + s->name_from, s->name_end - s->name_from);
     if (kept->name.key.len == 0 && kept->area_count == 0)
@@ -235,28 +240,42 @@ static void read_number(struct reader_state *s, size_t at, const struct reading 
     }
 }
 
-/* One to four words that are a town; the last words of the text may be its beginning. */
+/* The town that n words from `at` on are; the last words of the text may be its beginning. */
+static enum place_state look_for_place(struct reader_state *s, size_t at, size_t n)
+{
+    uint8_t *state = &s->states[at][n - 1];
+    struct area *area = &s->areas[at][n - 1];
+    bool last = at + n == s->q->token_count && s->name_end > s->name_from;
+    struct str key;
+
+    if (*state != PLACE_NOT_LOOKED_FOR)
+        return *state;
+    key = join(s->arena, s->q->tokens + at, n).key;
+    if (find_places(s->q->pack, key, last && key.len >= 2, area))
+        *state = PLACE_SPELLED;
+    else
+        *state =
+            s->forgive && find_places_mistyped(s->q->pack, key, area) ? PLACE_MISTYPED : PLACE_NONE;
+    return *state;
+}
+
 static void read_place(struct reader_state *s, size_t at, const struct reading *so_far)
 {
-    size_t end = at < s->name_from ? s->name_from : s->q->token_count;
-    struct reading r = *so_far;
+    size_t left = (at < s->name_from ? s->name_from : s->q->token_count) - at;
+    struct reading r;
 
-    if (r.area_count == QUERY_AREAS_MAX)
+    if (so_far->area_count == QUERY_AREAS_MAX)
         return;
-    for (size_t n = end - at < 4 ? end - at : 4; n > 0; n--) {
-        struct str key = join(s->arena, s->q->tokens + at, n).key;
-        struct area *area = &r.areas[r.area_count];
-        bool last = at + n == s->q->token_count && s->name_end > s->name_from;
-        bool found = find_places(s->q->pack, key, last && key.len >= 2, area);
+    r = *so_far;
+    r.area_count++;
+    for (size_t n = left < PLACE_WORDS_MAX ? left : PLACE_WORDS_MAX; n > 0; n--) {
+        enum place_state state = look_for_place(s, at, n);
 
-        r.mistyped_area = so_far->mistyped_area;
-        if (!found && s->forgive && find_places_mistyped(s->q->pack, key, area))
-            found = r.mistyped_area = true;
-        if (!found)
+        if (state == PLACE_NONE)
             continue;
-        r.area_count++;
+        r.areas[so_far->area_count] = s->areas[at][n - 1];
+        r.mistyped_area = so_far->mistyped_area || state == PLACE_MISTYPED;
         read_rest(s, at + n, &r);
-        r.area_count--;
     }
 }
 
@@ -270,6 +289,8 @@ static void read_rest(struct reader_state *s, size_t at, const struct reading *s
 {
     const struct query_token *t;
 
+    if (s->q->reading_count == QUERY_READINGS_MAX)
+        return;
     if (at == s->name_from)
         at = s->name_end;
     if (at == s->q->token_count) {
@@ -299,8 +320,12 @@ static bool has_word(const struct query *q, size_t from, size_t end)
 static void read_all(struct query *q, struct arena *a, bool forgive)
 {
     const struct reading nothing = {.number = -1, .number_to = -1};
-    struct reader_state s = {.q = q, .arena = a, .forgive = forgive};
+    struct reader_state s;
 
+    s.q = q;
+    s.arena = a;
+    s.forgive = forgive;
+    memset(s.states, PLACE_NOT_LOOKED_FOR, sizeof s.states);
     q->reading_count = 0;
     for (size_t n = q->token_count; n > 0; n--) {
         for (size_t from = 0; from + n <= q->token_count; from++) {
@@ -312,6 +337,8 @@ static void read_all(struct query *q, struct arena *a, bool forgive)
             read_rest(&s, 0, &nothing);
         }
     }
+    /* Without a name, the last words must be the whole of a town. */
+    memset(s.states, PLACE_NOT_LOOKED_FOR, sizeof s.states);
     s.name_from = s.name_end = q->token_count;
     read_rest(&s, 0, &nothing);
 }

@@ -43,9 +43,9 @@ static struct str path_of(struct arena *a, struct str parent, struct str name)
 /* The inner fields of a map that has any: an empty map is a value like any other. */
 static const cJSON *full_map(const cJSON *value)
 {
-    const cJSON *fields = json_get(json_get(value, "mapValue"), "fields");
+    const cJSON *fields = fs_value_map(value);
 
-    return cJSON_IsObject(fields) && fields->child ? fields : NULL;
+    return fields && fields->child ? fields : NULL;
 }
 
 static void compare_fields(struct walk *walk, struct str parent, const cJSON *before,

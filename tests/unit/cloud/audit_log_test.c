@@ -102,6 +102,19 @@ static void test_audit_canonical_order_and_zeros_do_not_matter(void **state)
          "{\"arrayValue\":{\"values\":[{\"stringValue\":\"b\"},{\"stringValue\":\"a\"}]}}", false);
 }
 
+/* Nothing Firestore sends, and no reason to end: an array has no names, a name may be empty. */
+static void test_audit_canonical_malformed_values_are_texts_too(void **state)
+{
+    (void)state;
+    same("{\"mapValue\":{\"fields\":[{\"booleanValue\":true},{\"nullValue\":null}]}}",
+         "{\"mapValue\":{\"fields\":[{\"nullValue\":null},{\"booleanValue\":true}]}}", false);
+    same("{\"arrayValue\":{\"values\":{\"a\":{\"nullValue\":null}}}}",
+         "{\"arrayValue\":{\"values\":[{\"nullValue\":null}]}}", false);
+    same("{\"mapValue\":{}}", "{\"mapValue\":{\"fields\":{}}}", true);
+    same("{\"\":\"x\"}", "{\"stringValue\":\"x\"}", false);
+    same("{\"structValue\":\"x\"}", "{\"stringValue\":\"x\"}", false);
+}
+
 static void test_audit_link_read_entries_outside_chains_are_none(void **state)
 {
     struct arena *a = arena_new(65536);
@@ -126,6 +139,7 @@ int main(void)
         cmocka_unit_test(test_audit_log_seal_opens_with_its_key_only),
         cmocka_unit_test(test_audit_log_entry_id_no_two_events_share_one),
         cmocka_unit_test(test_audit_canonical_order_and_zeros_do_not_matter),
+        cmocka_unit_test(test_audit_canonical_malformed_values_are_texts_too),
         cmocka_unit_test(test_audit_link_read_entries_outside_chains_are_none),
     };
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "registry/fixture.h"
+#include "registry/query.h"
 #include "registry/search.h"
 
 static struct registry *registry;
@@ -315,6 +316,21 @@ static void test_search_doors_random_text_keeps_the_rules(void **state)
     }
 }
 
+/* One text has hundreds of readings, in each of which the same words are asked to be a town. What
+ * is looked for leaves its key in the arena, so that tells how often it was. */
+static void test_search_doors_words_are_looked_for_once_as_a_town(void **state)
+{
+    char text[QUERY_MAX_BYTES + 1] = "";
+
+    (void)state;
+    for (size_t i = 0; i < QUERY_TOKENS_MAX; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "reykjavxk ");
+    arena_reset(arena);
+    (void)find(str_from(text), 10);
+    assert_true(arena_used_bytes(arena) < 64 << 10);
+    arena_reset(arena);
+}
+
 static void test_search_suggest_mistyped_claim_gives_its_door(void **state)
 {
     struct search_result found;
@@ -340,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_search_doors_long_text_gives_nothing),
         cmocka_unit_test(test_search_doors_limits_zero_and_huge),
         cmocka_unit_test(test_search_doors_random_text_keeps_the_rules),
+        cmocka_unit_test(test_search_doors_words_are_looked_for_once_as_a_town),
         cmocka_unit_test(test_search_suggest_mistyped_claim_gives_its_door),
     };
 

@@ -229,21 +229,19 @@ static uint64_t weight(const struct rate_limiter *l, const struct entry *entry, 
 }
 
 /* Milliseconds into a window, counted from its start, when `previous` has faded enough to leave
- * room for `spare` counts. */
+ * room for `spare` counts, which are fewer. */
 static uint64_t faded_at_ms(const struct rate_limiter *l, uint64_t previous, uint64_t spare)
 {
-    if (previous <= spare)
-        return 0;
+    must(previous > spare);
     return l->window_ms - spare * l->window_ms / previous;
 }
 
-/* One count is allowed again this long from now, if nothing is counted meanwhile. */
+/* One count is refused now and allowed again this long from now, if nothing is counted meanwhile.
+ * Never 0: what is refused has not faded enough yet, and a window has not ended before its end. */
 static uint64_t wait_ms(const struct rate_limiter *l, const struct entry *entry, struct moment m)
 {
-    if (entry->current < l->limit) {
-        uint64_t at = faded_at_ms(l, entry->previous, l->limit - 1 - entry->current);
-        return at > m.elapsed_ms ? at - m.elapsed_ms : 0;
-    }
+    if (entry->current < l->limit)
+        return faded_at_ms(l, entry->previous, l->limit - 1 - entry->current) - m.elapsed_ms;
     return l->window_ms - m.elapsed_ms + faded_at_ms(l, entry->current, l->limit - 1);
 }
 
@@ -263,10 +261,8 @@ static struct rate_verdict judge(const struct rate_limiter *l, const struct entr
         .remaining = used >= full ? 0 : (unsigned)((full - used) / l->window_ms),
         .reset_s = ceil_seconds(l->window_ms - m.elapsed_ms),
     };
-    if (!v.allowed) {
-        unsigned wait_s = ceil_seconds(wait_ms(l, entry, m));
-        v.retry_after_s = wait_s > 0 ? wait_s : 1;
-    }
+    if (!v.allowed)
+        v.retry_after_s = ceil_seconds(wait_ms(l, entry, m));
     return v;
 }
 

@@ -479,6 +479,7 @@ static void test_jwks_cache_lifetime_table(void **state)
         {"max-age=", 300},
         {"max-age", 300},
         {"max-age=\"", 300},
+        {"max-age=\"7200", 300},
         {",,,max-age=600", 600},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

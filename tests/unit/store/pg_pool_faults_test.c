@@ -40,6 +40,41 @@ static void test_pg_call_backend_terminated_mid_statement_has_unknown_outcome(vo
     fixture_done(&f);
 }
 
+static void *call_again(void *arg)
+{
+    struct side_call *c = arg;
+    struct pg_param params[1] = {pg_param_text(c->param)};
+    c->ok = pg_call_again(c->f.pool, c->statement, params, 1, c->f.arena, clock_mono_ms() + LONG_MS,
+                          &c->f.result, &c->f.error);
+    return NULL;
+}
+
+static void test_pg_call_again_lost_answer_is_asked_for_once_more_and_an_error_is_not(void **state)
+{
+    need_server(state);
+    struct pg_pool_config config = config_of(1);
+    struct fixture f;
+    fixture_init(&f, &config);
+    PGconn *admin = pg_server_admin(&server);
+    struct side_call c = {.f = {.pool = f.pool, .arena = f.arena}, .statement = &nap, .param = "2"};
+    assert_int_equal(pthread_create(&c.thread, NULL, call_again, &c), 0);
+    wait_until_running(admin, "%pg_sleep%");
+    (void)pg_server_do(admin, "select pg_terminate_backend(pid) from pg_stat_activity"
+                              " where application_name = 'pool_test'");
+    assert_int_equal(pthread_join(c.thread, NULL), 0);
+    assert_true(c.ok);
+    assert_int_equal(stats_of(&f).calls, 2);
+    assert_int_equal(stats_of(&f).connects, 2);
+
+    c.statement = &to_int;
+    c.param = "no number";
+    (void)call_again(&c);
+    assert_false(c.ok);
+    assert_int_equal(stats_of(&f).calls, 3);
+    PQfinish(admin);
+    fixture_done(&f);
+}
+
 static void test_pg_call_idle_connection_terminated_is_replaced_in_the_same_call(void **state)
 {
     need_server(state);
@@ -348,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pg_call_backend_terminated_mid_statement_has_unknown_outcome),
+        cmocka_unit_test(test_pg_call_again_lost_answer_is_asked_for_once_more_and_an_error_is_not),
         cmocka_unit_test(test_pg_call_idle_connection_terminated_is_replaced_in_the_same_call),
         cmocka_unit_test(test_pg_call_deadline_during_statement_drops_the_connection),
         cmocka_unit_test(test_pg_call_deadline_passed_before_sending_keeps_the_connection),

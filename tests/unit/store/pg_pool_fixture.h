@@ -137,14 +137,21 @@ static inline void *side_call_run(void *arg)
     return NULL;
 }
 
-static inline void side_call_start(struct side_call *c, struct fixture *f,
-                                   const struct pg_statement *statement, const char *param)
+static inline void side_call_start_within(struct side_call *c, struct fixture *f,
+                                          const struct pg_statement *statement, const char *param,
+                                          int64_t ms)
 {
     *c = (struct side_call){.f = {.pool = f->pool, .arena = arena_new(ARENA_MAX_BYTES)},
                             .statement = statement,
                             .param = param,
-                            .within_ms = LONG_MS};
+                            .within_ms = ms};
     must(pthread_create(&c->thread, NULL, side_call_run, c) == 0);
+}
+
+static inline void side_call_start(struct side_call *c, struct fixture *f,
+                                   const struct pg_statement *statement, const char *param)
+{
+    side_call_start_within(c, f, statement, param, LONG_MS);
 }
 
 static inline void side_call_finish(struct side_call *c)

@@ -358,6 +358,49 @@ static void test_pg_call_waiters_are_served_in_order_of_arrival(void **state)
     fixture_done(&f);
 }
 
+/* From the middle of the queue and from its end: the next one is put behind who is left. */
+static void test_pg_call_waiter_that_gives_up_leaves_the_others_their_places(void **state)
+{
+    need_server(state);
+    enum { COUNT = 5 };
+    static const struct {
+        const char *number;
+        int64_t within_ms;
+    } rows[COUNT] = {{"0", LONG_MS}, {"9", 300}, {"1", LONG_MS}, {"9", 200}, {"2", LONG_MS}};
+    struct pg_pool_config config = config_of(1);
+    struct fixture f;
+    fixture_init(&f, &config);
+    PGconn *admin = pg_server_admin(&server);
+    (void)pg_server_do(admin, "truncate arrival");
+    struct side_call holder;
+    side_call_start(&holder, &f, &nap, "2");
+    wait_until_running(admin, "%pg_sleep%");
+
+    struct side_call waiters[COUNT];
+    for (unsigned i = 0; i < COUNT - 1; i++) {
+        side_call_start_within(&waiters[i], &f, &arrive, rows[i].number, rows[i].within_ms);
+        while (stats_of(&f).waits < i + 1)
+            (void)usleep(1000);
+    }
+    while (stats_of(&f).acquire_timeouts < 2)
+        (void)usleep(1000);
+    side_call_start(&waiters[COUNT - 1], &f, &arrive, rows[COUNT - 1].number);
+    while (stats_of(&f).waiting < 3 && stats_of(&f).in_use == 1)
+        (void)usleep(1000);
+    assert_int_equal(stats_of(&f).waiting, 3);
+    side_call_finish(&holder);
+    for (unsigned i = 0; i < COUNT; i++) {
+        side_call_finish(&waiters[i]);
+        assert_int_equal(waiters[i].ok, rows[i].within_ms == LONG_MS);
+    }
+    assert_int_equal(pg_server_do(admin,
+                                  "select sum(who * 10 ^ (3 - place)) from (select who,"
+                                  " row_number() over (order by n) as place from arrival) x"),
+                     12);
+    PQfinish(admin);
+    fixture_done(&f);
+}
+
 enum { THREADS = 16, CALLS = 500 };
 
 static void *call_often(void *arg)
@@ -472,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_pg_call_no_free_connection_fails_after_the_acquire_time),
         cmocka_unit_test(test_pg_call_waiting_ends_at_the_callers_deadline),
         cmocka_unit_test(test_pg_call_waiters_are_served_in_order_of_arrival),
+        cmocka_unit_test(test_pg_call_waiter_that_gives_up_leaves_the_others_their_places),
         cmocka_unit_test(test_pg_call_many_threads_share_few_connections),
         cmocka_unit_test(test_pg_pool_reap_idle_closes_only_what_was_idle_too_long),
         cmocka_unit_test(test_pg_call_release_closes_another_connection_idle_too_long),

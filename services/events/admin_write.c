@@ -47,9 +47,6 @@ static void answer(const struct request *req, struct response *res, const struct
         respond_error(res, ERR_NOT_FOUND, "There is no such election.");
     else if (str_eq_text(code, "not_draft"))
         refuse_not_draft(req, res, row);
-    else if (str_eq_text(code, "bad_schedule"))
-        respond_error(res, ERR_BAD_REQUEST,
-                      "The end of voting must be in the future and after its start.");
     else if (str_is_empty(pg_get(row, 0, 2)))
         respond_error(res, ERR_BAD_REQUEST, "There is nothing to change.");
     else

@@ -167,7 +167,7 @@ void reset_election(const struct request *req, struct response *res)
 
     struct str code = pg_get(&row, 0, 0);
 
-    if (str_eq_text(code, "reset") || str_eq_text(code, "nothing"))
+    if (str_eq_text(code, "reset"))
         answer(req, res, scope, &row);
     else if (str_eq_text(code, "too_soon"))
         refuse_too_soon(req, res, pg_get_i64(&row, 0, 2));

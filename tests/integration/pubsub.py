@@ -11,9 +11,9 @@ import os
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import emulator
+from json_peer import JsonPeer
 from suite import call
 
 PROJECT = "demo-ekklesia"
@@ -32,7 +32,7 @@ class Subscription:
         self.messages = {}  # message id -> [data, deliverable from, ack id or None]
 
 
-class StandIn:
+class StandIn(JsonPeer):
     """mode: "pass" · "fail" answers 503 · "hang" holds publishes for delay_s · "swallow" stores, and the answer is lost ·
     "deny" answers 403 as without a role. repeat delivers each message so often."""
 
@@ -42,38 +42,7 @@ class StandIn:
         self.lock, self.numbers = threading.Lock(), itertools.count(1)
         self.subscriptions = {SUBSCRIPTION: Subscription(TOPIC), DEAD_SUBSCRIPTION: Subscription(DEAD_TOPIC)}
         self.published, self.acknowledged, self.refuse_acks = [], [], False
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, answer = owner.answer(self.path, self.headers, body)
-                if status is None:
-                    self.close_connection = True
-                    return
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json; charset=UTF-8")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.host = f"127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__()
 
     def answer(self, path, headers, body):
         match = re.fullmatch(rf"/v1/projects/{PROJECT}/(topics|subscriptions)/([\w-]+):(\w+)", path)

@@ -641,6 +641,10 @@ static void test_member_phone_forms_and_idempotence(void **state)
         {"+354 555 1234", "5551234"},
         {"00354 5551234", "5551234"},
         {"+45 12 34 56", "+45 12 34 56"},
+        {"354 5551234", "5551234"},
+        {"455 555 1234", "455 555 1234"},
+        {"00455 5551234", "00455 5551234"},
+        {"0123456789 0123456789 0123456789 012345", "0123456789 0123456789 0123456789 012345"},
         {"", ""},
         {"abc", "abc"},
     };
@@ -651,6 +655,54 @@ static void test_member_phone_forms_and_idempotence(void **state)
 
         assert_string_equal(arena_text(a, once), cases[i][1]);
         assert_true(str_eq(member_phone(a, once), once));
+    }
+}
+
+/* Long texts end at a character: the last of this one would be cut in two. */
+static void test_member_text_is_cut_between_characters(void **state)
+{
+    enum { MAX_BYTES = 500, LETTERS = MAX_BYTES };
+    char text[2 * LETTERS + 2] = "x";
+
+    (void)state;
+    for (size_t i = 1; i <= LETTERS; i++)
+        memcpy(text + 2 * i - 1, "á", 2);
+
+    struct str cut = member_phone(a, str_from(text));
+
+    assert_int_equal(cut.len, MAX_BYTES - 1);
+    assert_true(str_starts_with(str_from(text), cut));
+}
+
+static void test_date_joined_is_a_day_or_a_time_with_or_without_offset(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: left out */
+    } cases[] = {
+        {"2020-05-06", 1588723200000LL},
+        {"2020-05-06T07:08:09", 1588748889000LL},
+        {"2020-05-06T08:08:09+01:00", 1588748889000LL},
+        {"2020-13-06", -1},
+        {"2020-05-32", -1},
+        {"2020/05/06", -1},
+        {"2020-05/06", -1},
+        {"yyyy-05-06", -1},
+        {"6 May 2020", -1},
+        {"", -1},
+        {"2020-05-06T07:08:09.0000000000000000000000000000000000000000000000000", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct str data = arena_printf(a, "{\"id\":7,\"date_joined\":\"%s\"}", cases[i].text);
+        struct member_change change =
+            apply(event(MEMBER_CREATE, arena_text(a, data)), nothing, nothing);
+        int64_t got = -1;
+
+        (void)fs_get_time_ms(member_write(&change)->fields, "membership.date_joined", &got);
+        if (got != cases[i].ms)
+            fail_msg("'%s' gives %lld", cases[i].text, (long long)got);
     }
 }
 
@@ -727,6 +779,8 @@ int main(void)
         cmocka_unit_test(test_apply_odd_stored_documents_do_not_stop_it),
         cmocka_unit_test(test_check_wrong_types_are_named),
         cmocka_unit_test(test_member_phone_forms_and_idempotence),
+        cmocka_unit_test(test_member_text_is_cut_between_characters),
+        cmocka_unit_test(test_date_joined_is_a_day_or_a_time_with_or_without_offset),
         cmocka_unit_test(test_member_countries_parse_bad_entries_are_refused),
         cmocka_unit_test(test_apply_stamps_actor_and_request_only_when_it_writes),
         cmocka_unit_test(test_test_accounts_beginnings_whole_numbers_and_exceptions),

@@ -354,6 +354,46 @@ static void test_http_client_call_retry_after_is_waited_for(void **state)
     raw_server_stop(s);
 }
 
+static _Atomic(const char *) retry_after;
+static bool behave_as_dated(struct raw_server *s, int fd, unsigned n, unsigned of_connection)
+{
+    char reply[128];
+    (void)s, (void)of_connection;
+    if (n > 0)
+        return answer_ok(fd);
+    (void)snprintf(reply, sizeof(reply),
+                   "HTTP/1.1 503 Slow\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
+                   atomic_load(&retry_after));
+    return raw_send_text(fd, reply);
+}
+
+/* A date that is past, or that nobody can read, asks for no more than the usual pause. */
+static void test_http_client_call_retry_after_as_a_date_or_too_large(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+    } rows[] = {
+        {"Sun, 06 Nov 1994 08:49:37 GMT", 200},
+        {"Fri, 31 Dec 2999 23:59:59 GMT", 503},
+        {"tomorrow", 200},
+        {"99999999999999999999", 503},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        atomic_store(&retry_after, rows[i].text);
+        struct raw_server *s = raw_server_start(behave_as_dated);
+        struct fixture f;
+        fixture_init(&f, &plain_config);
+        struct http_call call = call_to(&f, s->port, HTTP_GET);
+        call.attempts_max = 2;
+        assert_status(&f, &call, rows[i].status);
+        assert_int_equal(raw_requests(s), rows[i].status == 200 ? 2 : 1);
+        fixture_done(&f);
+        raw_server_stop(s);
+    }
+}
+
 static void test_http_client_call_retry_after_beyond_the_deadline_ends_the_call(void **state)
 {
     (void)state;
@@ -563,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_http_client_call_503_to_the_last_attempt_gives_that_answer),
         cmocka_unit_test(test_http_client_call_503_of_a_call_not_repeatable_is_final),
         cmocka_unit_test(test_http_client_call_retry_after_is_waited_for),
+        cmocka_unit_test(test_http_client_call_retry_after_as_a_date_or_too_large),
         cmocka_unit_test(test_http_client_call_retry_after_beyond_the_deadline_ends_the_call),
         cmocka_unit_test(test_http_client_call_breaker_opens_half_opens_and_closes),
         cmocka_unit_test(test_http_client_call_breaker_ignores_answers_below_500),

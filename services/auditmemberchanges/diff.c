@@ -1,11 +1,13 @@
 /* diff.c - what differs between two documents; see auditmemberchanges.h */
 #include "auditmemberchanges.h"
 
-#define PATH_MAX_BYTES 1500
+/* Firestore's limit is 1500; names are quoted here. */
+#define PATH_MAX_BYTES 6000
 
 struct walk {
     struct arena *arena;
     struct diff *diff;
+    struct buf path; /* of the field at hand; only that of a change is kept */
     bool is_too_much;
 };
 
@@ -15,29 +17,21 @@ static bool is_simple(struct str name)
            !str_is_digits(str_take(name, 1));
 }
 
-static struct str path_of(struct arena *a, struct str parent, struct str name)
+static void add_name(struct buf *path, struct str name)
 {
-    struct buf path;
-    struct str result;
-
-    buf_init(&path, 4 * PATH_MAX_BYTES + parent.len);
-    buf_add(&path, parent);
-    if (parent.len > 0)
-        buf_add_char(&path, '.');
+    if (path->len > 0)
+        buf_add_char(path, '.');
     if (is_simple(name)) {
-        buf_add(&path, name);
-    } else {
-        buf_add_char(&path, '`');
-        for (size_t i = 0; i < name.len; i++) {
-            if (name.ptr[i] == '`' || name.ptr[i] == '\\')
-                buf_add_char(&path, '\\');
-            buf_add_char(&path, name.ptr[i]);
-        }
-        buf_add_char(&path, '`');
+        buf_add(path, name);
+        return;
     }
-    result = arena_dup(a, buf_str(&path));
-    buf_done(&path);
-    return result;
+    buf_add_char(path, '`');
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '`' || name.ptr[i] == '\\')
+            buf_add_char(path, '\\');
+        buf_add_char(path, name.ptr[i]);
+    }
+    buf_add_char(path, '`');
 }
 
 /* The inner fields of a map that has any: an empty map is a value like any other. */
@@ -48,43 +42,53 @@ static const cJSON *full_map(const cJSON *value)
     return fields && fields->child ? fields : NULL;
 }
 
-static void compare_fields(struct walk *walk, struct str parent, const cJSON *before,
-                           const cJSON *after, unsigned depth);
+static void compare_fields(struct walk *walk, const cJSON *before, const cJSON *after,
+                           unsigned depth);
 
-static void compare(struct walk *walk, struct str path, const cJSON *before, const cJSON *after,
-                    unsigned depth)
+static void compare(struct walk *walk, const cJSON *before, const cJSON *after, unsigned depth)
 {
     const cJSON *old = full_map(before), *new = full_map(after);
 
     if (old && new &&depth < EVENT_DEPTH_MAX) {
-        compare_fields(walk, path, old, new, depth + 1);
+        compare_fields(walk, old, new, depth + 1);
         return;
     }
     if (before && after &&
         str_eq(audit_canonical(walk->arena, before), audit_canonical(walk->arena, after)))
         return;
-    if (walk->diff->count == DIFF_CHANGES_MAX) {
+    if (walk->diff->count == DIFF_CHANGES_MAX || walk->path.overflow) {
         walk->is_too_much = true;
         return;
     }
-    walk->diff->changes[walk->diff->count++] = (struct diff_change){path, before, after};
+    walk->diff->changes[walk->diff->count++] =
+        (struct diff_change){arena_dup(walk->arena, buf_str(&walk->path)), before, after};
 }
 
-static void compare_fields(struct walk *walk, struct str parent, const cJSON *before,
-                           const cJSON *after, unsigned depth)
+static void compare_field(struct walk *walk, const char *name, const cJSON *before,
+                          const cJSON *after, unsigned depth)
+{
+    size_t len = walk->path.len;
+
+    if (walk->is_too_much)
+        return;
+    add_name(&walk->path, str_from(name));
+    compare(walk, before, after, depth);
+    walk->path.len = len;
+}
+
+static void compare_fields(struct walk *walk, const cJSON *before, const cJSON *after,
+                           unsigned depth)
 {
     const cJSON *field;
 
     cJSON_ArrayForEach(field, before)
     {
-        compare(walk, path_of(walk->arena, parent, str_from(field->string)), field,
-                json_get(after, field->string), depth);
+        compare_field(walk, field->string, field, json_get(after, field->string), depth);
     }
     cJSON_ArrayForEach(field, after)
     {
         if (!json_get(before, field->string))
-            compare(walk, path_of(walk->arena, parent, str_from(field->string)), NULL, field,
-                    depth);
+            compare_field(walk, field->string, NULL, field, depth);
     }
 }
 
@@ -104,7 +108,9 @@ void diff_make(struct arena *a, const cJSON *before, const cJSON *after, struct 
     struct walk walk = {.arena = a, .diff = ret};
 
     *ret = (struct diff){.changes = arena_alloc_array(a, DIFF_CHANGES_MAX, sizeof *ret->changes)};
-    compare_fields(&walk, STR(""), before, after, 0);
+    buf_init(&walk.path, PATH_MAX_BYTES);
+    compare_fields(&walk, before, after, 0);
+    buf_done(&walk.path);
     if (!walk.is_too_much)
         return;
     ret->changes[0] = (struct diff_change){STR("*"), as_map(a, before), as_map(a, after)};

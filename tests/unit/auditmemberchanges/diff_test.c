@@ -162,6 +162,39 @@ static void test_diff_make_random_documents_apply_to_each_other(void **state)
     }
 }
 
+/* The memory of a request does not hold the path of each of many fields with long names. */
+static void test_diff_make_long_names_cost_memory_where_something_changed(void **state)
+{
+    struct arena *a = arena_new(8U << 20), *names = arena_new(1U << 20);
+    cJSON *before = fs_fields(a), *inner = before, *after;
+    char name[1400 + 1] = "";
+    struct diff diff;
+
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    for (int depth = 0; depth < 4; depth++)
+        inner = fs_add_map(inner, name);
+    for (int i = 0; i < 4000; i++)
+        fs_add_i64(inner, arena_printf(names, "f%d", i).ptr, i);
+    after = json_object(a);
+    json_add_copy(after, name, before->child);
+    diff_make(a, before, after, &diff);
+    assert_int_equal(diff.count, 0);
+
+    fs_add_i64(inner, "one_more", 1);
+    diff_make(a, after, before, &diff);
+    assert_int_equal(diff.count, 1);
+    assert_false(diff.is_whole);
+    assert_int_equal(diff.changes[0].path.len, 4 * sizeof name + strlen("one_more"));
+
+    /* A path longer than Firestore has any. */
+    fs_add_i64(inner, name, 1);
+    diff_make(a, after, before, &diff);
+    assert_true(diff.is_whole);
+    arena_free(names);
+    arena_free(a);
+}
+
 static void test_diff_make_too_many_changes_gives_the_whole(void **state)
 {
     struct arena *a = arena_new(8U << 20);
@@ -185,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_diff_make_nested_value_names_its_path),
         cmocka_unit_test(test_diff_make_equal_values_differ_not),
         cmocka_unit_test(test_diff_make_random_documents_apply_to_each_other),
+        cmocka_unit_test(test_diff_make_long_names_cost_memory_where_something_changed),
         cmocka_unit_test(test_diff_make_too_many_changes_gives_the_whole),
     };
 

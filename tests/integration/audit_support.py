@@ -83,7 +83,7 @@ def canonical(value):
     if kind == "booleanValue":
         return b"b1" if inner else b"b0"
     if isinstance(inner, str):
-        return kind[:2].encode() + text(inner)
+        return text(kind) + text(inner)
     return b"x" + json.dumps(value, separators=(",", ":")).encode()
 
 

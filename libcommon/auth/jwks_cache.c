@@ -56,12 +56,8 @@ static struct jwks_cache *new_cache(void)
 {
     struct jwks_cache *c = calloc(1, sizeof(*c));
     must(c);
-    pthread_condattr_t attr;
     must(pthread_mutex_init(&c->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&c->fetched, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&c->fetched);
     return c;
 }
 
@@ -261,14 +257,10 @@ static void start_fetch(struct jwks_cache *c, enum need need, int64_t now_ms)
 /* Until the running fetch has ended, or until_ms. */
 static void wait_for_fetch(struct jwks_cache *c, int64_t until_ms)
 {
-    struct timespec until = {
-        .tv_sec = (time_t)(until_ms / 1000),
-        .tv_nsec = (long)(until_ms % 1000) * 1000000L,
-    };
     uint64_t flight = c->flights;
-    while (c->in_flight && c->flights == flight)
-        if (pthread_cond_timedwait(&c->fetched, &c->lock, &until) != 0)
-            return;
+    while (c->in_flight && c->flights == flight &&
+           clock_cond_wait_until(&c->fetched, &c->lock, until_ms))
+        continue;
 }
 
 /* The best set to be had by the deadline, held for the caller; NULL when there is none. kid may be

@@ -1,4 +1,7 @@
 #include "base/clock.h"
+#include "base/must.h"
+
+#include <errno.h>
 
 #define YEAR_9999_END_MS 253402300799999 /* 9999-12-31T23:59:59.999Z */
 
@@ -33,6 +36,26 @@ int64_t clock_left_ms(int64_t deadline_ms)
 {
     int64_t now = clock_mono_ms();
     return deadline_ms > now ? deadline_ms - now : 0;
+}
+
+void clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+    must(pthread_condattr_init(&monotonic) == 0);
+    must(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    must(pthread_cond_init(cond, &monotonic) == 0);
+    must(pthread_condattr_destroy(&monotonic) == 0);
+}
+
+bool clock_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ms)
+{
+    if (deadline_ms < 0)
+        deadline_ms = 0;
+    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
+                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
+    int rc = pthread_cond_timedwait(cond, mutex, &until);
+    must(rc == 0 || rc == ETIMEDOUT);
+    return rc == 0;
 }
 
 static void put_digits(char *out, int width, int value)

@@ -9,6 +9,8 @@
 
 #include "base/str.h"
 
+#include <pthread.h>
+
 int64_t clock_mono_us(void);
 int64_t clock_mono_ms(void);
 int64_t clock_unix_us(void); /* UTC */
@@ -16,6 +18,17 @@ int64_t clock_unix_ms(void);
 
 /* Milliseconds from now to a clock_mono_ms() deadline, never below 0. */
 int64_t clock_left_ms(int64_t deadline_ms);
+
+/*
+ * A condition variable with the monotonic clock, for clock_cond_wait_until(); destroyed as any
+ * other. Source: POSIX pthread_condattr_setclock(), pthread_cond_timedwait().
+ */
+void clock_cond_init(pthread_cond_t *cond);
+
+/* Waits, holding the mutex, until woken or a clock_mono_ms() deadline. False when the deadline came
+ * first, at once when it has passed; true may mean nothing, so what was waited for is looked at
+ * again. */
+bool clock_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ms);
 
 #define CLOCK_ISO_SIZE 32
 /* "2026-11-21T22:32:34.657Z" with a NUL; out has CLOCK_ISO_SIZE bytes. Years 1970..9999 (clamped).

@@ -128,15 +128,11 @@ struct span_ring {
 
 struct span_ring *span_ring_new(size_t spans_max)
 {
-    pthread_condattr_t monotonic;
     struct span_ring *r = calloc(1, sizeof(*r) + spans_max * sizeof(r->spans[0]));
     must(r != NULL && spans_max > 0);
     r->max = spans_max;
     must(pthread_mutex_init(&r->lock, NULL) == 0);
-    must(pthread_condattr_init(&monotonic) == 0);
-    must(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&r->filled, &monotonic) == 0);
-    must(pthread_condattr_destroy(&monotonic) == 0);
+    clock_cond_init(&r->filled);
     return r;
 }
 
@@ -175,14 +171,12 @@ size_t span_ring_take(struct span_ring *r, struct span *out, size_t max, size_t 
                       int64_t wait_ms)
 {
     int64_t until_ms = clock_mono_ms() + wait_ms;
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     size_t taken = 0;
-    int rc = 0;
 
     lock(r);
     r->wanted = want;
-    while (!r->closed && r->count < want && rc == 0)
-        rc = pthread_cond_timedwait(&r->filled, &r->lock, &until);
+    while (!r->closed && r->count < want && clock_cond_wait_until(&r->filled, &r->lock, until_ms))
+        continue;
     r->wanted = 0;
     for (; taken < max && r->count > 0; taken++, r->count--) {
         out[taken] = r->spans[r->first];

@@ -41,17 +41,13 @@ struct access_token_source *access_token_source_new(const struct access_token_co
                                                     struct error *e)
 {
     struct access_token_source *s = calloc(1, sizeof(*s));
-    pthread_condattr_t attr;
     must(s);
     s->emulator = config->emulator;
     s->origin.client = config->client;
     s->origin.metadata_host = dup_text(config->metadata_host);
     s->origin.scope = dup_text(config->scope);
     must(pthread_mutex_init(&s->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&s->fetched, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&s->fetched);
     if (config->key_file && config->key_file[0] != '\0' &&
         !token_origin_load_key(&s->origin, config->key_file, e)) {
         access_token_source_free(s);
@@ -145,11 +141,9 @@ static void fetch(struct access_token_source *s, int64_t deadline_ms)
 /* Until the running fetch has ended; false at the deadline. */
 static bool wait_for_fetch(struct access_token_source *s, int64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
     uint64_t flight = s->flights;
     while (s->in_flight && s->flights == flight) {
-        if (pthread_cond_timedwait(&s->fetched, &s->lock, &until) != 0)
+        if (!clock_cond_wait_until(&s->fetched, &s->lock, deadline_ms))
             return false;
     }
     return true;

@@ -49,11 +49,7 @@ struct http_client *http_client_new(const struct http_client_config *config)
     c->config = *config;
     breaker_init(&c->breaker, config->breaker_failures, config->breaker_open_ms);
     must(pthread_mutex_init(&c->lock, NULL) == 0);
-    pthread_condattr_t monotonic;
-    must(pthread_condattr_init(&monotonic) == 0);
-    must(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&c->handle_free, &monotonic) == 0);
-    must(pthread_condattr_destroy(&monotonic) == 0);
+    clock_cond_init(&c->handle_free);
     return c;
 }
 
@@ -74,21 +70,14 @@ void http_client_free(struct http_client *c)
 
 /* ---- Handles ---- */
 
-static struct timespec timespec_of(int64_t ms)
-{
-    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-}
-
 /* NULL when none became free by the deadline. */
 static void *take_handle(struct http_client *c, int64_t deadline_ms)
 {
-    struct timespec until = timespec_of(deadline_ms);
     void *handle = NULL;
     lock(c);
-    int rc = 0;
-    while (c->in_use == c->config.parallel_max && rc == 0)
-        rc = pthread_cond_timedwait(&c->handle_free, &c->lock, &until);
-    must(rc == 0 || rc == ETIMEDOUT);
+    while (c->in_use == c->config.parallel_max &&
+           clock_cond_wait_until(&c->handle_free, &c->lock, deadline_ms))
+        continue;
     bool mine = c->in_use < c->config.parallel_max;
     if (mine) {
         c->in_use++;
@@ -210,7 +199,8 @@ static bool may_repeat(const struct http_call *call, const struct http_verdict *
 
 static void sleep_ms(int64_t ms)
 {
-    struct timespec until = timespec_of(clock_mono_ms() + ms);
+    int64_t until_ms = clock_mono_ms() + ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = (until_ms % 1000) * 1000000};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
 }

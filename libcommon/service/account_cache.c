@@ -3,11 +3,9 @@
 
 #include "base/clock.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define BUCKETS        1024 /* a power of two */
 #define ARENA_BYTES    (4U << 20)
@@ -171,21 +169,12 @@ static void ask(struct account_cache *c, struct entry *entry, int64_t now_ms, in
     pthread_cond_broadcast(&c->changed);
 }
 
-static struct timespec time_of(int64_t mono_ms)
-{
-    return (struct timespec){.tv_sec = (time_t)(mono_ms / 1000),
-                             .tv_nsec = (long)(mono_ms % 1000) * 1000000L};
-}
-
 /* False when the deadline came first. */
 static bool wait_for_other(struct account_cache *c, struct entry *entry, int64_t deadline_ms)
 {
-    struct timespec until = time_of(deadline_ms);
-    bool in_time = true;
-
     entry->waiting++;
-    while (entry->asking && in_time)
-        in_time = pthread_cond_timedwait(&c->changed, &c->lock, &until) != ETIMEDOUT;
+    while (entry->asking && clock_cond_wait_until(&c->changed, &c->lock, deadline_ms))
+        continue;
     entry->waiting--;
     return !entry->asking;
 }
@@ -234,14 +223,13 @@ static void *keeper_main(void *context)
     while (!c->stop) {
         int64_t now_ms = clock_mono_ms();
         struct entry *entry = next_to_refresh(c, now_ms);
-        struct timespec until = time_of(now_ms + KEEPER_NAP_MS);
         uint64_t failures = c->stats.failures;
 
         if (entry)
             ask(c, entry, now_ms, now_ms + c->config.timeout_ms, true);
         /* Nothing to do, or the other side is unwell: later. */
         if (!entry || c->stats.failures > failures)
-            while (!c->stop && pthread_cond_timedwait(&c->changed, &c->lock, &until) != ETIMEDOUT)
+            while (!c->stop && clock_cond_wait_until(&c->changed, &c->lock, now_ms + KEEPER_NAP_MS))
                 continue;
     }
     pthread_mutex_unlock(&c->lock);
@@ -253,15 +241,11 @@ static void *keeper_main(void *context)
 struct account_cache *account_cache_new(const struct account_cache_config *config)
 {
     struct account_cache *c = calloc(1, sizeof *c);
-    pthread_condattr_t monotonic;
 
     must(c);
     c->config = *config;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&c->changed);
     c->has_keeper = config->refresh && pthread_create(&c->keeper, NULL, keeper_main, c) == 0;
     if (config->refresh && !c->has_keeper) {
         account_cache_free(c);

@@ -69,14 +69,10 @@ static void *probe_main(void *arg)
 bool health_probe_start(struct service_state *state)
 {
     struct health_probe *probe = &state->probe;
-    pthread_condattr_t attr;
 
     pthread_mutex_init(&probe->lock, NULL);
     pthread_cond_init(&probe->wanted, NULL);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&probe->checked, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&probe->checked);
     probe->ok = true;
     /* What the service itself asks others is asked at once, so that the first answer knows it. */
     probe->want = state->service->ready != NULL;
@@ -112,18 +108,15 @@ static bool is_old(const struct health_probe *probe)
 static bool last_known(struct service_state *state, int64_t deadline_ms, char reason[64])
 {
     struct health_probe *probe = &state->probe;
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
     bool ok;
 
     pthread_mutex_lock(&probe->lock);
     if (is_old(probe)) {
         probe->want = true;
         pthread_cond_signal(&probe->wanted);
-        while (deadline_ms > 0 && is_old(probe)) {
-            if (pthread_cond_timedwait(&probe->checked, &probe->lock, &until) != 0)
-                break;
-        }
+        while (deadline_ms > 0 && is_old(probe) &&
+               clock_cond_wait_until(&probe->checked, &probe->lock, deadline_ms))
+            continue;
     }
     ok = probe->ok;
     (void)str_copy(str_from(probe->reason), reason, 64);

@@ -5,7 +5,6 @@
 #include "base/trace.h"
 #include "store/pg_conn.h"
 
-#include <errno.h>
 #include <pthread.h>
 
 #define POOL_SIZE_MAX      64
@@ -38,7 +37,6 @@ struct pg_pool {
     struct pg_pool_config config;
     pthread_mutex_t lock;
     pthread_cond_t all_idle;
-    pthread_condattr_t monotonic;
     struct waiter *first, *last;
     struct idle_conn idle[POOL_SIZE_MAX]; /* a stack: the warm ones on top, the oldest at 0 */
     unsigned idle_count;
@@ -86,8 +84,6 @@ struct pg_pool *pg_pool_new(const struct pg_pool_config *config)
     p->config.application_name = dup_text(config->application_name);
     must(pthread_mutex_init(&p->lock, NULL) == 0);
     must(pthread_cond_init(&p->all_idle, NULL) == 0);
-    must(pthread_condattr_init(&p->monotonic) == 0);
-    must(pthread_condattr_setclock(&p->monotonic, CLOCK_MONOTONIC) == 0);
     return p;
 }
 
@@ -115,7 +111,6 @@ void pg_pool_free(struct pg_pool *p)
         pg_conn_close(p->idle[i].conn);
     must(pthread_mutex_destroy(&p->lock) == 0);
     must(pthread_cond_destroy(&p->all_idle) == 0);
-    must(pthread_condattr_destroy(&p->monotonic) == 0);
     free_text(p->config.host);
     free_text(p->config.database);
     free_text(p->config.user);
@@ -181,21 +176,13 @@ static void dispatch(struct pg_pool *p, int64_t now_ms)
     }
 }
 
-static struct timespec timespec_of(int64_t ms)
-{
-    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-}
-
 static void wait_for_turn(struct pg_pool *p, struct waiter *w, int64_t deadline_ms)
 {
     int64_t began_us = clock_mono_us();
-    struct timespec until = timespec_of(deadline_ms);
     p->stats.waits++;
     p->stats.waiting++;
-    int rc = 0;
-    while (w->turn == TURN_WAITING && rc == 0)
-        rc = pthread_cond_timedwait(&w->wake, &p->lock, &until);
-    must(rc == 0 || rc == ETIMEDOUT);
+    while (w->turn == TURN_WAITING && clock_cond_wait_until(&w->wake, &p->lock, deadline_ms))
+        continue;
     p->stats.waiting--;
     p->stats.wait_us_total += clock_mono_us() - began_us;
     if (w->turn == TURN_WAITING)
@@ -206,7 +193,7 @@ static enum turn take_turn(struct pg_pool *p, int64_t deadline_ms, struct pg_con
                            struct error *e)
 {
     struct waiter w = {.turn = TURN_WAITING};
-    must(pthread_cond_init(&w.wake, &p->monotonic) == 0);
+    clock_cond_init(&w.wake);
     lock(p);
     queue_push(p, &w);
     dispatch(p, clock_mono_ms());

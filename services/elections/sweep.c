@@ -9,10 +9,8 @@
 #include "base/clock.h"
 #include "ops/log.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLOSE_MAX         20
@@ -49,22 +47,14 @@ static int64_t next_wait_ms(const struct sweeper *s)
     return s->interval_s * 750 + (int64_t)random_below(half_ms + 1);
 }
 
-static struct timespec mono_in(int64_t wait_ms)
-{
-    int64_t until_ms = clock_mono_ms() + wait_ms;
-
-    return (struct timespec){.tv_sec = (time_t)(until_ms / 1000),
-                             .tv_nsec = (long)(until_ms % 1000) * 1000000L};
-}
-
 /* False when the thread is to end. */
 static bool wait_for_turn(struct sweeper *s, int64_t wait_ms)
 {
-    struct timespec until = mono_in(wait_ms);
+    int64_t until_ms = clock_mono_ms() + wait_ms;
     bool go_on;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->stop && pthread_cond_timedwait(&s->changed, &s->lock, &until) != ETIMEDOUT)
+    while (!s->stop && clock_cond_wait_until(&s->changed, &s->lock, until_ms))
         continue;
     go_on = !s->stop;
     pthread_mutex_unlock(&s->lock);
@@ -123,7 +113,6 @@ static void *sweeper_main(void *context)
 struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s, int64_t close_timeout_ms)
 {
     struct sweeper *s;
-    pthread_condattr_t monotonic;
 
     if (interval_s == 0)
         return NULL;
@@ -133,24 +122,21 @@ struct sweeper *sweeper_start(struct pg_pool *pool, int64_t interval_s, int64_t 
     s->interval_s = interval_s;
     s->close_timeout_ms = close_timeout_ms;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&s->changed);
     must(pthread_create(&s->thread, NULL, sweeper_main, s) == 0);
     return s;
 }
 
 void sweeper_stop(struct sweeper *s)
 {
-    struct timespec until = mono_in(STOP_TIME_MS);
+    int64_t until_ms = clock_mono_ms() + STOP_TIME_MS;
 
     if (!s)
         return;
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_signal(&s->changed);
-    while (!s->ended && pthread_cond_timedwait(&s->changed, &s->lock, &until) != ETIMEDOUT)
+    while (!s->ended && clock_cond_wait_until(&s->changed, &s->lock, until_ms))
         continue;
     /* All replies are out. What is still being closed goes on in the database without us. */
     if (!s->ended)

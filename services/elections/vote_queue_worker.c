@@ -11,9 +11,7 @@
 
 #include "ops/log.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #define WORKER_ARENA_BYTES (4U << 20)
 #define IDLE_MS            500
@@ -46,12 +44,10 @@ struct vote_queue_worker {
 static bool rest(struct vote_queue_worker *w, int64_t ms)
 {
     int64_t until_ms = clock_mono_ms() + ms;
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                             .tv_nsec = (long)(until_ms % 1000) * 1000000L};
     bool go_on;
 
     pthread_mutex_lock(&w->lock);
-    while (!w->stop && ms > 0 && pthread_cond_timedwait(&w->stopped, &w->lock, &until) != ETIMEDOUT)
+    while (!w->stop && ms > 0 && clock_cond_wait_until(&w->stopped, &w->lock, until_ms))
         continue;
     go_on = !w->stop;
     pthread_mutex_unlock(&w->lock);
@@ -199,15 +195,11 @@ static void *worker_main(void *arg)
 struct vote_queue_worker *vote_queue_worker_start(struct vote_queue *q)
 {
     struct vote_queue_worker *w = calloc(1, sizeof *w);
-    pthread_condattr_t monotonic;
 
     must(w);
     w->q = q;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->stopped, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&w->stopped);
     must(pthread_create(&w->thread, NULL, worker_main, w) == 0);
     return w;
 }

@@ -72,11 +72,9 @@ static void wait_for_change(struct jwks_report *r)
 static void wait_interval(struct jwks_report *r)
 {
     int64_t until_ms = clock_mono_ms() + r->interval_ms;
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                             .tv_nsec = (long)(until_ms % 1000) * 1000000L};
 
-    while (!r->stop && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
-        ;
+    while (!r->stop && clock_cond_wait_until(&r->changed, &r->lock, until_ms))
+        continue;
 }
 
 static void *report_main(void *arg)
@@ -109,7 +107,6 @@ struct jwks_report *jwks_report_new(struct firestore *fs, struct provider *provi
                                     int64_t interval_ms)
 {
     struct jwks_report *r = calloc(1, sizeof *r);
-    pthread_condattr_t attr;
 
     must(r);
     r->fs = fs;
@@ -118,10 +115,7 @@ struct jwks_report *jwks_report_new(struct firestore *fs, struct provider *provi
     r->started_unix_ms = clock_unix_ms();
     firestore_auto_id(r->id);
     must(pthread_mutex_init(&r->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&r->changed, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&r->changed);
     must(pthread_create(&r->thread, NULL, report_main, r) == 0);
     return r;
 }

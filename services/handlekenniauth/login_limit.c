@@ -67,7 +67,6 @@ static void read_exempt(struct login_limit *l)
 struct login_limit *login_limit_new(const struct login_settings *settings)
 {
     struct login_limit *l = calloc(1, sizeof *l);
-    pthread_condattr_t attr;
 
     must(l);
     l->settings = settings;
@@ -76,10 +75,7 @@ struct login_limit *login_limit_new(const struct login_settings *settings)
     l->local = rate_limiter_new((unsigned)settings->limit_max,
                                 (unsigned)settings->limit_window_min * 60, LOCAL_KEYS_MAX);
     must(pthread_mutex_init(&l->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&l->left, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&l->left);
     return l;
 }
 
@@ -102,14 +98,12 @@ static size_t slot_of(const unsigned char id[ID_BYTES], size_t slots)
 
 static bool enter(struct login_limit *l, const unsigned char id[ID_BYTES], int64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
     size_t gate = slot_of(id, GATES);
     bool entered = true;
 
     must(pthread_mutex_lock(&l->lock) == 0);
     while (l->busy[gate] && entered)
-        entered = pthread_cond_timedwait(&l->left, &l->lock, &until) == 0;
+        entered = clock_cond_wait_until(&l->left, &l->lock, deadline_ms);
     if (entered)
         l->busy[gate] = true;
     must(pthread_mutex_unlock(&l->lock) == 0);

@@ -41,16 +41,12 @@ struct provider {
 struct provider *provider_new(const struct provider_config *config)
 {
     struct provider *p = calloc(1, sizeof *p);
-    pthread_condattr_t attr;
     struct buf url;
 
     must(p);
     p->config = *config;
     must(pthread_mutex_init(&p->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&p->fetched, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&p->fetched);
     buf_init(&url, DOCUMENT_MAX_BYTES);
     buf_printf(&url, "%s/.well-known/openid-configuration", config->issuer);
     p->url = buf_take(&url, NULL);
@@ -222,13 +218,8 @@ static void refresh(struct provider *p, int64_t deadline_ms)
 
 static void wait_for_fetch(struct provider *p, int64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000L};
-
-    while (p->in_flight) {
-        if (pthread_cond_timedwait(&p->fetched, &p->lock, &until) != 0)
-            return;
-    }
+    while (p->in_flight && clock_cond_wait_until(&p->fetched, &p->lock, deadline_ms))
+        continue;
 }
 
 static void bring_up_to_date(struct provider *p, int64_t deadline_ms)

@@ -152,10 +152,7 @@ static bool wait_a_while(struct repair_queue *q)
     int64_t at_ms = next_ms(q);
 
     while (!q->ending && clock_mono_ms() < at_ms) {
-        const struct timespec until = {.tv_sec = (time_t)(at_ms / 1000),
-                                       .tv_nsec = (long)(at_ms % 1000) * 1000000L};
-
-        (void)pthread_cond_timedwait(&q->wake, &q->lock, &until);
+        (void)clock_cond_wait_until(&q->wake, &q->lock, at_ms);
         if (known == 0 && q->count > 0) {
             known = q->count;
             at_ms = next_ms(q);
@@ -200,16 +197,12 @@ static void *work(void *context)
 struct repair_queue *repair_queue_new(const struct profile_service *service, struct firestore *fs)
 {
     struct repair_queue *q = calloc(1, sizeof *q);
-    pthread_condattr_t attr;
 
     must(q);
     q->service = service;
     q->fs = fs;
     must(pthread_mutex_init(&q->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&q->wake, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&q->wake);
     must(pthread_create(&q->thread, NULL, work, q) == 0);
     return q;
 }

@@ -174,11 +174,9 @@ static bool deliver(const struct change_events *events, const struct change *cha
 static void wait_for(struct change_events *events, int64_t pause_ms)
 {
     int64_t at_ms = clock_mono_ms() + pause_ms;
-    struct timespec until = {.tv_sec = (time_t)(at_ms / 1000),
-                             .tv_nsec = (long)(at_ms % 1000) * 1000000L};
 
     while (!events->ending && clock_mono_ms() < at_ms)
-        (void)pthread_cond_timedwait(&events->wake, &events->lock, &until);
+        (void)clock_cond_wait_until(&events->wake, &events->lock, at_ms);
 }
 
 static void take_first(struct change_events *events)
@@ -226,7 +224,6 @@ struct change_events *change_events_new(const char *url, const char *collection,
                                         const char *project_id)
 {
     struct change_events *events;
-    pthread_condattr_t attr;
 
     if (!url[0])
         return NULL;
@@ -239,10 +236,7 @@ struct change_events *change_events_new(const char *url, const char *collection,
     events->client = http_client_new(&(struct http_client_config){
         .name = "events", .allow_http = true, .parallel_max = 1, .connect_timeout_ms = 1000});
     must(pthread_mutex_init(&events->lock, NULL) == 0);
-    must(pthread_condattr_init(&attr) == 0);
-    must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&events->wake, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&events->wake);
     must(pthread_create(&events->thread, NULL, tell, events) == 0);
     return events;
 }

@@ -196,6 +196,58 @@ static void test_clock_left_ms_past_deadline_is_zero(void **state)
     assert_true(clock_unix_ms() > 1700000000000);
 }
 
+struct signalled {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+};
+
+static void *signal_it(void *context)
+{
+    struct signalled *s = context;
+    must(pthread_mutex_lock(&s->lock) == 0);
+    s->done = true;
+    must(pthread_cond_signal(&s->cond) == 0);
+    must(pthread_mutex_unlock(&s->lock) == 0);
+    return NULL;
+}
+
+static void test_clock_cond_wait_until_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    struct signalled s = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    static const int64_t passed_ms[] = {INT64_MIN, -1, 0, 1};
+    clock_cond_init(&s.cond);
+    must(pthread_mutex_lock(&s.lock) == 0);
+    for (size_t i = 0; i < ARRAY_LEN(passed_ms); i++)
+        assert_false(clock_cond_wait_until(&s.cond, &s.lock, passed_ms[i]));
+    int64_t deadline_ms = clock_mono_ms() + 20;
+    while (clock_cond_wait_until(&s.cond, &s.lock, deadline_ms))
+        continue;
+    /* By the real clock it would long have passed, and the wait not been one. */
+    assert_true(clock_mono_ms() >= deadline_ms);
+    must(pthread_mutex_unlock(&s.lock) == 0);
+    must(pthread_cond_destroy(&s.cond) == 0);
+}
+
+static void test_clock_cond_wait_until_is_woken_before_it(void **state)
+{
+    (void)state;
+    struct signalled s = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t thread;
+    bool in_time = true;
+    clock_cond_init(&s.cond);
+    must(pthread_mutex_lock(&s.lock) == 0);
+    int64_t deadline_ms = clock_mono_ms() + 60000;
+    must(pthread_create(&thread, NULL, signal_it, &s) == 0);
+    while (!s.done && in_time)
+        in_time = clock_cond_wait_until(&s.cond, &s.lock, deadline_ms);
+    assert_true(s.done && in_time);
+    must(pthread_mutex_unlock(&s.lock) == 0);
+    must(pthread_join(thread, NULL) == 0);
+    must(pthread_cond_destroy(&s.cond) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +258,8 @@ int main(void)
         cmocka_unit_test(test_clock_http_date_known_instants),
         cmocka_unit_test(test_clock_parse_http_date_only_the_fixed_form),
         cmocka_unit_test(test_clock_left_ms_past_deadline_is_zero),
+        cmocka_unit_test(test_clock_cond_wait_until_ends_at_its_deadline),
+        cmocka_unit_test(test_clock_cond_wait_until_is_woken_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,8 +68,10 @@ struct jwt_signer;
 struct jwt_signer *jwt_signer_from_pem(struct str pem, struct str kid, struct error *e);
 struct jwt_signer *jwt_signer_generate(struct str kid); /* 2048 bits */
 void jwt_signer_free(struct jwt_signer *s);
-struct str jwt_sign(const struct jwt_signer *s, struct arena *a,
-                    const cJSON *claims); /* header: alg RS256, kid (if not empty), typ JWT */
+/* Header: alg RS256, kid (if not empty), typ JWT. Whoever signs bounds the claims first: texts of
+ * JWT_CLAIMS_MAX_BYTES together always fit, much more aborts. */
+#define JWT_CLAIMS_MAX_BYTES 4096
+struct str jwt_sign(const struct jwt_signer *s, struct arena *a, const cJSON *claims);
 struct str jwt_signer_sign_bytes(const struct jwt_signer *s, struct arena *a,
                                  struct str data); /* RS256 signature of any bytes */
 struct str jwt_signer_jwks(const struct jwt_signer *s,

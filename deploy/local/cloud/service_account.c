@@ -176,9 +176,9 @@ static bool sign_jwt(const struct request *req, const cJSON *body,
     struct error e;
 
     (void)json_str(body, "payload", &payload);
-    claims = json_parse(req->arena, payload, &e);
+    claims = payload.len <= JWT_CLAIMS_MAX_BYTES ? json_parse(req->arena, payload, &e) : NULL;
     if (!cJSON_IsObject(claims))
-        return refuse(r, GSTATUS_INVALID_ARGUMENT, "payload must be a JSON object as text");
+        return refuse(r, GSTATUS_INVALID_ARGUMENT, "payload must be a short JSON object as text");
     json_add_text(reply, "keyId", KID);
     json_add_str(reply, "signedJwt", jwt_sign(account->signer, req->arena, claims));
     return true;

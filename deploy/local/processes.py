@@ -74,6 +74,16 @@ def log_tail(path, lines=25):
         return ""
 
 
+def end(child, timeout_s=10):
+    """SIGTERM, then SIGKILL, to a Popen of our own. What an earlier program started is a Process (below)."""
+    child.terminate()
+    try:
+        child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait(10)
+
+
 class Process:
     """One running program with its log file."""
 

@@ -15,7 +15,7 @@ import services
 from cryptography.hazmat.primitives import serialization
 from kenni import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 from members import PEERS, MembersStack, payload, why_no_google
-from processes import free_port
+from processes import end, free_port
 from suite import canary, kennitala, wait_until
 
 CLIENT = {"id": CLIENT_ID, "secret": CLIENT_SECRET, "redirectUri": REDIRECT_URI}
@@ -52,12 +52,7 @@ class Provider:
         assert self.issuer, "the provider did not start"
 
     def close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
+        end(self.process)
         self.process.stdout.close()
 
     def settings(self, **more):

@@ -15,7 +15,7 @@ import tempfile
 
 import evidence
 from evidence import canary
-from processes import free_port
+from processes import end, free_port
 from suite import call, wait_until
 
 SERVER = os.path.join(evidence.ROOT, "tests", "peers", "django", "server.py")
@@ -55,12 +55,7 @@ class Django:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
+        end(self.process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _answers(self):

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-from processes import free_port
+from processes import end, free_port
 
 START_TIMEOUT_S = 240  # on a busy machine
 
@@ -39,10 +39,5 @@ class Java:
             time.sleep(0.1)
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self.log.close()

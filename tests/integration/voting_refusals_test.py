@@ -255,13 +255,21 @@ def test_election_closed_before_its_end_says_so(stack):
     assert shown.status == 200 and shown.json["status_message"] == "Closed", shown
 
 
-def test_register_token_bad_time_is_400(stack):
+def test_register_token_bad_time_or_slot_is_400(stack):
     elections = stack.service("elections")
     election = create_election(stack)
-    for time in ("tomorrow", "2099-13-01T00:00:00Z", ""):
-        reply = elections.signed("POST", "/api/s2s/register-token", {"token_hash": "ab" * 32, "election_id": election,
-                                                                     "expires_at": time})
-        assert reply.status == 400, (time, reply)
+    for more in ({"expires_at": "tomorrow"}, {"expires_at": "2099-13-01T00:00:00Z"}, {"expires_at": ""}, {"expires_at": 7},
+                 {"slot": 7}, {"slot": "x"}):
+        reply = elections.signed("POST", "/api/s2s/register-token", {"token_hash": "ab" * 32, "election_id": election, **more})
+        assert reply.status == 400, (more, reply)
+
+
+def test_request_token_replace_null_is_as_without_it(stack):
+    create_election(stack)
+    _, token = member(stack)
+    reply = stack.service("events").post("/api/request-token", {"replace": None}, token=token)
+    assert reply.status == 200, reply
+    canary(reply.json["token"])
 
 
 def test_member_vote_many_unknown_answers_names_the_first_few(stack):

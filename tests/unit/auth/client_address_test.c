@@ -182,6 +182,8 @@ static void test_client_address_key_table(void **state)
         {"2001:db8:1:3::1", "2001:db8:1:3::/64"},
         {"2001:db8::1", "2001:db8::/64"},
         {"::1", "::/64"},
+        {"0:0:1:2:3::1", "0:0:1:2::/64"},
+        {"x:y", "unknown"},
         {"::ffff:198.51.100.7", "198.51.100.7"},
         {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff::/64"},
         {"unknown", "unknown"},

@@ -33,12 +33,32 @@ static void test_identity_has_role_nobody_has_none(void **state)
     assert_false(identity_has_role(&nobody, ""));
 }
 
+static void test_identity_key_is_that_of_its_kind_and_of_no_other(void **state)
+{
+    (void)state;
+    static const struct {
+        enum identity_kind kind;
+        const char *key;
+    } cases[] = {{IDENTITY_USER, "uid"},
+                 {IDENTITY_SERVICE, "key"},
+                 {IDENTITY_VOTING_TOKEN, "token"},
+                 {IDENTITY_NONE, ""}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct identity id = {.kind = cases[i].kind,
+                                    .uid = STR("uid"),
+                                    .key_id = STR("key"),
+                                    .voting_token = STR("token")};
+        assert_true(str_eq_text(identity_key(&id), cases[i].key));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identity_has_role_equal_element_is_found),
         cmocka_unit_test(test_identity_has_role_part_or_case_or_legacy_is_not_found),
         cmocka_unit_test(test_identity_has_role_nobody_has_none),
+        cmocka_unit_test(test_identity_key_is_that_of_its_kind_and_of_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

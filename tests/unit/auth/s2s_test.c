@@ -31,7 +31,11 @@ static void test_s2s_keys_parse_good_settings(void **state)
     assert_true(str_eq_text(keys.keys[2].id, "other.org"));
     assert_true(str_eq_text(keys.keys[2].secret, SECRET_3));
     assert_true(str_eq_text(keys.keys[2].org_id, ORG_B));
-    /* Only names are held against each other. */
+    /* Only names are held against each other; a tenant has two keys while they are changed. */
+    assert_int_equal(parse_keys("a:" SECRET_1 ":" ORG_A ":one,b:" SECRET_2 ":" ORG_A ":one").count,
+                     2);
+    assert_int_equal(parse_keys("a:" SECRET_1 ":" ORG_A ":one,b:" SECRET_2 ":" ORG_B ":two").count,
+                     2);
     assert_int_equal(parse_keys("a:" SECRET_1 ":" ORG_A ":one,b:" SECRET_2 ":" ORG_A).count, 2);
     assert_int_equal(parse_keys("a:" SECRET_1 ":" ORG_A ",b:" SECRET_2 ":" ORG_A ":one").count, 2);
     assert_int_equal(parse_keys("").count, 0);

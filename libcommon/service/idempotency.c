@@ -119,8 +119,9 @@ static bool is_final(const struct response *res)
            res->http->body.len <= STORED_REPLY_MAX_BYTES;
 }
 
-/* Both statements do no more the second time than the first, so one that failed is simply tried
- * again: a reply that was sent but is not kept would be another one on replay. */
+/* Both statements do no more the second time than the first, so one that failed is tried again,
+ * however it failed: a reply that was sent but is not kept would be another one on replay. That is
+ * more than pg_call_again(), whose callers can still say that they failed. */
 static bool write_record(const struct request *req, const struct pg_statement *statement,
                          const struct pg_param *params, size_t count, struct error *e)
 {

@@ -84,7 +84,7 @@ def test_connections_ended_by_the_server_are_replaced(own_stack):
     election = create_election(own_stack)
     for _ in range(3):
         assert vote(elections, register(elections, election)).status == 201
-        own_stack.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'elections'")
+        own_stack.sql("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = 'elections'")
     assert vote(elections, register(elections, election)).status == 201
     assert ballots(own_stack, election) == 4
 

@@ -13,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(HERE)
 VOTING = ("integration/vote_test.py::test_vote_same_key_and_request_gets_the_same_answer",
           "integration/token_test.py::test_token_twice_is_409_with_a_way_out",
+          "integration/token_test.py::test_token_same_idempotency_key_gives_the_same_token",
           "integration/elections_member_test.py::test_vote_same_key_gets_the_same_answer")
 MEMBERS = ("integration/login_test.py::test_login_again_same_uid_and_updates",
            "integration/webhook_test.py::test_deleted_member_stays_inactive_until_reactivated[stand-in]",

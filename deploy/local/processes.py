@@ -4,6 +4,7 @@ A pid alone proves nothing: after a crash the kernel may have given it to somebo
 start time (clock ticks since boot, field 22 of /proc/PID/stat) it names one process for as long as the machine runs.
 """
 
+import collections
 import os
 import random
 import signal
@@ -16,6 +17,8 @@ import urllib.request
 FREE_PORTS_FROM = 20000
 STOP_TIMEOUT_S = 12  # a service drains for up to 8 s after SIGTERM (DESIGN §2)
 
+given_ports = collections.deque(maxlen=1000)  # by free_port(), the latest
+
 
 class StartError(RuntimeError):
     """A service did not come up; the message carries the end of its log."""
@@ -23,10 +26,11 @@ class StartError(RuntimeError):
 
 def free_port():
     """A port nobody uses, below those the kernel gives to outgoing connections: while a service restarts, none of
-    them can take its port (or, worse, connect to itself through it)."""
+    them can take its port (or, worse, connect to itself through it). Not one given a moment ago: it is not in use yet."""
     while True:
         port = random.randrange(FREE_PORTS_FROM, ephemeral_from())
-        if not port_taken(port):
+        if port not in given_ports and not port_taken(port):
+            given_ports.append(port)
             return port
 
 

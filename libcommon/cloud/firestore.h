@@ -93,6 +93,9 @@ struct fs_write {
     int64_t increment_by;
 };
 
+/* One part of a field path: as it is when it is an identifier, in backticks otherwise. */
+void fs_field_name_add(struct str name, struct buf *b);
+
 /* Atomic. In a transaction it also commits what was added, and ends it. ret_update_times (may be
  * NULL) has count places. More than FS_WRITES_MAX: must(). */
 bool firestore_commit(struct firestore *fs, const struct fs_write *writes, size_t count,

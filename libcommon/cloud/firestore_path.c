@@ -73,17 +73,17 @@ static bool is_simple(struct str part)
     return str_only(part, allowed) && !(part.ptr[0] >= '0' && part.ptr[0] <= '9');
 }
 
-static void part_add(struct str part, struct buf *b)
+void fs_field_name_add(struct str name, struct buf *b)
 {
-    if (is_simple(part)) {
-        buf_add(b, part);
+    if (is_simple(name)) {
+        buf_add(b, name);
         return;
     }
     buf_add_char(b, '`');
-    for (size_t i = 0; i < part.len; i++) {
-        if (part.ptr[i] == '`' || part.ptr[i] == '\\')
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '`' || name.ptr[i] == '\\')
             buf_add_char(b, '\\');
-        buf_add_char(b, part.ptr[i]);
+        buf_add_char(b, name.ptr[i]);
     }
     buf_add_char(b, '`');
 }
@@ -109,7 +109,7 @@ void fs_field_path_add(struct str path, struct buf *b)
             buf_add(b, str_take(path, len));
         } else {
             len = str_find_char(path, '.');
-            part_add(str_take(path, len), b);
+            fs_field_name_add(str_take(path, len), b);
         }
         if (len >= path.len)
             return;
@@ -136,7 +136,7 @@ static void leaves_add(const cJSON *fields, struct buf *prefix, bool *first, str
         size_t len = prefix->len;
         if (len > 0)
             buf_add_char(prefix, '.');
-        part_add(str_from(field->string), prefix);
+        fs_field_name_add(str_from(field->string), prefix);
         must(!prefix->overflow);
         const cJSON *map = json_get(json_get(field, "mapValue"), "fields");
         if (map && map->child) {

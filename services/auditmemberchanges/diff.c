@@ -1,6 +1,8 @@
 /* diff.c - what differs between two documents; see auditmemberchanges.h */
 #include "auditmemberchanges.h"
 
+#include "cloud/firestore.h"
+
 /* Firestore's limit is 1500; names are quoted here. */
 #define PATH_MAX_BYTES 6000
 
@@ -10,29 +12,6 @@ struct walk {
     struct buf path; /* of the field at hand; only that of a change is kept */
     bool is_too_much;
 };
-
-static bool is_simple(struct str name)
-{
-    return str_only(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") &&
-           !str_is_digits(str_take(name, 1));
-}
-
-static void add_name(struct buf *path, struct str name)
-{
-    if (path->len > 0)
-        buf_add_char(path, '.');
-    if (is_simple(name)) {
-        buf_add(path, name);
-        return;
-    }
-    buf_add_char(path, '`');
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '`' || name.ptr[i] == '\\')
-            buf_add_char(path, '\\');
-        buf_add_char(path, name.ptr[i]);
-    }
-    buf_add_char(path, '`');
-}
 
 /* The inner fields of a map that has any: an empty map is a value like any other. */
 static const cJSON *full_map(const cJSON *value)
@@ -71,7 +50,9 @@ static void compare_field(struct walk *walk, const char *name, const cJSON *befo
 
     if (walk->is_too_much)
         return;
-    add_name(&walk->path, str_from(name));
+    if (len > 0)
+        buf_add_char(&walk->path, '.');
+    fs_field_name_add(str_from(name), &walk->path);
     compare(walk, before, after, depth);
     walk->path.len = len;
 }
